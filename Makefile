@@ -1,0 +1,44 @@
+# Everything a fresh machine with Python >= 3.11 and make needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ORDERS ?= examples/orders.csv
+
+.PHONY: demo test test-slow check bench clean
+
+demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, then on the SQS emulator
+	$(BIN)/python examples/order_processing.py --orders $(ORDERS) --both
+
+test: $(VENV)/test.installed   ## every fast test
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/test.installed   ## the rest
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: test $(VENV)/check.installed   ## the tests and the static gates
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/codespell
+
+bench: $(VENV)/test.installed   ## the figures of the README
+	$(BIN)/python -m pytest benchmarks -m "not slow" -p no:randomly --benchmark-only $(ARGS)
+
+clean:
+	rm -rf $(VENV) .demo
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+# pip before 25.1 does not read dependency groups, so the list is read from pyproject.toml here.
+$(VENV)/%.installed: $(VENV)/demo.installed
+	$(BIN)/python -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["$*"]))' > $(VENV)/$*.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --requirement $(VENV)/$*.txt
+	touch $@

@@ -1,0 +1,1 @@
+"""Handling messages: poll, lease, run the handler, settle, retry, drain."""

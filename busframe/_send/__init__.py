@@ -1,0 +1,1 @@
+"""Sending: batches, and an honest fate per message."""

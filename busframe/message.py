@@ -1,0 +1,198 @@
+"""What goes in and what comes out: the values that travel between the bus and a backend.
+
+All are immutable. A backend may keep any of them for as long as it likes, and so may a caller.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NewType
+
+from busframe.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from busframe.errors import BackendError
+
+QueueName = NewType("QueueName", str)
+"""A queue's name without the backend's prefix. The name of an ordered queue ends in `.fifo`, everywhere."""
+
+MessageId = NewType("MessageId", str)
+Receipt = NewType("Receipt", str)
+"""The token that settles one delivery. Opaque; at most 1,024 characters."""
+
+ORDERED_SUFFIX: Final = ".fifo"
+
+# Amazon SQS, CreateQueue: 1 to 80 letters, digits, hyphens, underscores; `.fifo` counts. The strictest of the
+# backends sets the rule for all, so that a program does not fail on the day its broker changes.
+_QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
+
+# Amazon SQS, SendMessage: these code points and no others may stand in a body.
+_FORBIDDEN_TEXT: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+# Amazon SQS, SendMessage: MessageGroupId and MessageDeduplicationId.
+_TOKEN: Final = re.compile(r"[!-~]{1,128}")
+
+# Amazon SQS, message attributes: at most ten, names of 1 to 256 of these.
+_ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_RESERVED_PREFIXES: Final = ("aws.", "amazon.")
+ATTRIBUTES_MAX: Final = 10
+
+
+def queue_name(name: str) -> QueueName:
+    """Check a queue's name.
+
+    Raises:
+        InvalidArgumentError: it is not 1 to 80 letters, digits, `-` and `_`, with `.fifo` at the end at most.
+    """
+    if not _QUEUE_NAME.fullmatch(name):
+        raise InvalidArgumentError("queue", name, "1 to 80 letters, digits, '-' and '_'; '.fifo' may end it")
+    return QueueName(name)
+
+
+def is_ordered(queue: QueueName) -> bool:
+    """Tell whether the queue keeps the order of its message groups: its name says so."""
+    return queue.endswith(ORDERED_SUFFIX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One message to send.
+
+    Attributes:
+        body: 1 or more characters that XML 1.0 allows. Bytes and everything else are the codec's business.
+        attributes: at most 10; text or bytes, none empty. They count toward the size.
+        delay_s: seconds until it can be received; 0 is now. An ordered queue takes no delay of a single message.
+        group: what is kept in order on an ordered queue (there it is required); on any other queue the tenant
+            among whom a backend with `fair_groups` shares its deliveries. 1 to 128 visible ASCII characters.
+        deduplication_id: on an ordered queue, a second message with the same id within the backend's
+            `deduplication_window_s` is accepted and not delivered. Elsewhere it is refused.
+    """
+
+    body: str
+    attributes: Mapping[str, str | bytes] = field(default_factory=dict[str, str | bytes])
+    delay_s: float = 0.0
+    group: str | None = None
+    deduplication_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.body:
+            raise InvalidArgumentError("body", self.body, "at least one character")
+        if bad := _FORBIDDEN_TEXT.search(self.body):
+            raise InvalidArgumentError("body", bad.group(), "only characters that XML 1.0 allows")
+        if self.attributes:
+            _check_attributes(self.attributes)
+        if not 0 <= self.delay_s < float("inf"):
+            raise InvalidArgumentError("delay_s", self.delay_s, "0 or more seconds, finite")
+        for name, value in (("group", self.group), ("deduplication_id", self.deduplication_id)):
+            if value is not None and not _TOKEN.fullmatch(value):
+                raise InvalidArgumentError(name, value, "1 to 128 visible ASCII characters, no spaces")
+
+    @property
+    def size_bytes(self) -> int:
+        """What SQS counts toward its limits: body, and name, type and value of each attribute."""
+        size = len(self.body) if self.body.isascii() else len(self.body.encode())
+        for name, value in self.attributes.items():
+            size += len(name)
+            size += len("String") + len(value.encode()) if isinstance(value, str) else len("Binary") + len(value)
+        return size
+
+
+def _check_attributes(attributes: Mapping[str, str | bytes]) -> None:
+    if len(attributes) > ATTRIBUTES_MAX:
+        raise InvalidArgumentError("attributes", len(attributes), f"at most {ATTRIBUTES_MAX}")
+    for name, value in attributes.items():
+        if (
+            len(name) > 256  # noqa: PLR2004 - the limit stands in the message
+            or not _ATTRIBUTE_NAME.fullmatch(name)
+            or name.lower().startswith(_RESERVED_PREFIXES)
+        ):
+            allowed = "1 to 256 letters, digits, '-', '_' and single '.', not starting with AWS. or Amazon."
+            raise InvalidArgumentError("attributes", name, allowed)
+        if not value or (isinstance(value, str) and _FORBIDDEN_TEXT.search(value)):
+            raise InvalidArgumentError(f"attributes[{name!r}]", value, "not empty, characters that XML 1.0 allows")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """One delivery, with its lease running since before `receive` returned.
+
+    Attributes:
+        receipt: settles and extends this delivery, and only this one.
+        receive_count: how many times it was handed out, this time included; 1 or more. An answer that got lost
+            on its way counts, so it may exceed the number of times anyone saw the message.
+        sent_at_s: seconds since 1970 by the broker's clock.
+        sequence: grows within a group on an ordered queue; compare as integers. None elsewhere.
+        dead_letter_source: the queue that gave the message up, where the backend moved it here by itself.
+    """
+
+    message_id: MessageId
+    receipt: Receipt
+    body: str
+    attributes: Mapping[str, str | bytes]
+    receive_count: int
+    sent_at_s: float
+    group: str | None = None
+    deduplication_id: str | None = None
+    sequence: str | None = None
+    dead_letter_source: QueueName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge:
+    """Done: remove the message."""
+
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Give the message back, to be delivered again after `delay_s` seconds (0: at once)."""
+
+    receipt: Receipt
+    delay_s: float = 0.0
+
+
+Settlement = Acknowledge | Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """Let the lease end `lease_s` seconds after the backend hears of it, in place of when it would have."""
+
+    receipt: Receipt
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """The broker has the message and says so.
+
+    Attributes:
+        sequence: the place in its group on an ordered queue, else None.
+    """
+
+    message_id: MessageId
+    sequence: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """The broker took the settlement or extension."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """This entry of a batch failed; the others have fates of their own.
+
+    `error.effect == "unknown"` means it may have happened all the same, for example because the answer got lost
+    or did not mention the entry.
+    """
+
+    error: BackendError
+
+
+SendOutcome = Sent | Failed
+SettleOutcome = Settled | Failed

@@ -1,0 +1,1 @@
+"""How subscriptions become queues, and a publish finds its recipients."""

@@ -1,0 +1,254 @@
+"""What the engine can be asked, and what it answers.
+
+Values arrive here checked as far as they can be without knowing the queue (ranges, names, characters); what needs the
+queue (size against its limit, FIFO rules, receipts) the engine checks itself and raises `SqsError`.
+
+Times are integer microseconds on the engine's clock. Not frozen, since a frozen dataclass takes twice as long to make
+and one is made per call; nobody changes one all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from busframe_emulator.engine.errors import SqsError
+    from busframe_emulator.engine.settings import QueueAddress
+
+
+class MessageAttribute(NamedTuple):
+    """A message attribute as sent: the type with its label, the text or the raw bytes."""
+
+    data_type: str
+    value: str | bytes
+
+
+# --- queues ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class CreateQueue:
+    """Make a queue, or find the one that is there with the same settings.
+
+    Attributes:
+        settings: by field name of `QueueSettings`; only what the caller named.
+    """
+
+    queue: QueueAddress
+    settings: Mapping[str, object] = field(default_factory=dict[str, object])
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(slots=True, kw_only=True)
+class DeleteQueue:
+    """Remove a queue with its messages. Its waiting receivers are answered empty."""
+
+    queue: QueueAddress
+
+
+@dataclass(slots=True, kw_only=True)
+class PurgeQueue:
+    """Remove all messages, in flight and delayed ones included, and forget the deduplication ids."""
+
+    queue: QueueAddress
+
+
+@dataclass(slots=True, kw_only=True)
+class FindQueue:
+    """Raise QueueDoesNotExist unless the queue is there."""
+
+    queue: QueueAddress
+
+
+@dataclass(slots=True, kw_only=True)
+class ListQueues:
+    """Name queues of one account and region, in alphabetical order.
+
+    Attributes:
+        after: only names greater than this.
+        limit: at most so many.
+    """
+
+    region: str
+    account: str
+    prefix: str = ""
+    after: str = ""
+    limit: int = 1000
+
+
+@dataclass(slots=True, kw_only=True)
+class GetQueue:
+    """Look at a queue: answered with a `QueueView`."""
+
+    queue: QueueAddress
+
+
+@dataclass(slots=True, kw_only=True)
+class SetQueue:
+    """Change settings: by field name of `QueueSettings`; None removes an optional one."""
+
+    queue: QueueAddress
+    settings: Mapping[str, object]
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class Send:
+    """Append a message.
+
+    Attributes:
+        size_bytes: body and attributes as SQS counts them.
+        delay_us: None takes the queue's.
+        sender: SenderId, as the receiver will see it.
+    """
+
+    queue: QueueAddress
+    body: str
+    size_bytes: int
+    attributes: Mapping[str, MessageAttribute] | None = None
+    delay_us: int | None = None
+    group: str | None = None
+    deduplication_id: str | None = None
+    trace_header: str | None = None
+    sender: str = "AIDAEXAMPLEBUSFRAME00"
+
+
+@dataclass(slots=True, kw_only=True)
+class Receive:
+    """Take messages, waiting for the first if need be.
+
+    Attributes:
+        limit: 1 to 10.
+        wait_us, visibility_us: None takes the queue's.
+    """
+
+    queue: QueueAddress
+    limit: int = 1
+    wait_us: int | None = None
+    visibility_us: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Delete:
+    """Remove the message that was delivered with this receipt."""
+
+    queue: QueueAddress
+    receipt: str
+
+
+@dataclass(slots=True, kw_only=True)
+class ChangeVisibility:
+    """Let the message be hidden for `visibility_us` from now."""
+
+    queue: QueueAddress
+    receipt: str
+    visibility_us: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """Several `Send`, `Delete` or `ChangeVisibility` on one queue.
+
+    Each has a fate of its own. Waiting receivers are served after the last, so that one of them can take several.
+    """
+
+    queue: QueueAddress
+    requests: Sequence[Send | Delete | ChangeVisibility]
+
+
+Request = (
+    CreateQueue
+    | DeleteQueue
+    | PurgeQueue
+    | FindQueue
+    | ListQueues
+    | GetQueue
+    | SetQueue
+    | Send
+    | Receive
+    | Delete
+    | ChangeVisibility
+    | Batch
+)
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class Done:
+    """It is done, and there is nothing more to say."""
+
+
+@dataclass(slots=True, kw_only=True)
+class QueueNames:
+    """The answer to `ListQueues`."""
+
+    names: Sequence[str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Sent:
+    """The answer to `Send`.
+
+    Attributes:
+        sequence: 20 digits, on a FIFO queue.
+        duplicate: a message with the same deduplication id was sent before; this one was not enqueued.
+    """
+
+    message_id: str
+    sequence: str | None = None
+    duplicate: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Delivery:
+    """One message handed out.
+
+    Attributes:
+        sent_us, first_received_us: engine time.
+        source: the queue it was dead-lettered from.
+    """
+
+    message_id: str
+    receipt: str
+    body: str
+    attributes: Mapping[str, MessageAttribute] | None
+    receive_count: int
+    sent_us: int
+    first_received_us: int
+    sender: str
+    group: str | None
+    deduplication_id: str | None
+    sequence: str | None
+    trace_header: str | None
+    source: QueueAddress | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Deliveries:
+    """The answer to `Receive`, at once or through the waiter."""
+
+    deliveries: Sequence[Delivery]
+
+
+@dataclass(slots=True, kw_only=True)
+class Parked:
+    """The receive waits. `Engine.take_answers` will have its `Deliveries` under this waiter's number."""
+
+    waiter: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcomes:
+    """The answer to `Batch`: one per request, in order."""
+
+    outcomes: Sequence[Sent | Done | SqsError]
+
+
+Reply = Done | QueueNames | Sent | Deliveries | Outcomes | Parked | "QueueView"

@@ -1,0 +1,112 @@
+"""What a queue is called and how it is set up: the queue attributes, typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SECOND_US: Final = 1_000_000
+"""The engine counts integer microseconds."""
+
+
+class QueueAddress(NamedTuple):
+    """Which queue, in the whole world."""
+
+    region: str
+    account: str
+    name: str
+
+    @property
+    def arn(self) -> str:
+        """The queue's Amazon resource name."""
+        return f"arn:aws:sqs:{self.region}:{self.account}:{self.name}"
+
+    @classmethod
+    def from_arn(cls, arn: str) -> QueueAddress | None:
+        """Read a queue's ARN; None if it is not one."""
+        match arn.split(":"):
+            case ["arn", _, "sqs", region, account, name] if region and account and name:
+                return cls(region, account, name)
+            case _:
+                return None
+
+
+class Redrive(NamedTuple):
+    """Where messages go that were received `max_receive_count` times (RedrivePolicy)."""
+
+    target: QueueAddress
+    max_receive_count: int
+
+
+class RedriveAllow(NamedTuple):
+    """Which queues may use this one as their dead-letter queue (RedriveAllowPolicy)."""
+
+    permission: Literal["allowAll", "denyAll", "byQueue"]
+    sources: tuple[QueueAddress, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class QueueSettings:
+    """The queue attributes that can be set. Ranges and defaults: Amazon SQS API, CreateQueue and SetQueueAttributes.
+
+    The engine trusts these values: ranges are checked where text becomes a value, in `busframe_emulator.api`.
+    """
+
+    delay_us: int = 0
+    message_bytes_max: int = 1_048_576
+    retention_us: int = 345_600 * SECOND_US
+    wait_us: int = 0
+    visibility_us: int = 30 * SECOND_US
+    policy: str | None = None
+    redrive: Redrive | None = None
+    redrive_allow: RedriveAllow | None = None
+    kms_key: str | None = None
+    kms_reuse_s: int | None = None
+    managed_sse: bool = True
+    fifo: bool = False
+    content_deduplication: bool = False
+    deduplication_scope: Literal["queue", "messageGroup"] = "queue"
+    throughput_limit: Literal["perQueue", "perMessageGroupId"] = "perQueue"
+
+
+@dataclass(slots=True, kw_only=True)
+class Limits:
+    """Bounds that AWS sets per service; settable, so that a test can meet them with few messages.
+
+    Attributes:
+        in_flight_max: Amazon SQS, "visibility timeout": about 120,000 per queue.
+        visibility_us_max: from the receive, over all extensions. Amazon SQS API, ChangeMessageVisibility.
+        deduplication_us: Amazon SQS, "exactly-once processing": five minutes from the first send.
+        purge_interval_us: one PurgeQueue per queue in this time; 0 lifts the rule.
+        recreate_after_us: how long the name of a deleted queue is refused; 0 lifts the rule.
+    """
+
+    in_flight_max: int = 120_000
+    visibility_us_max: int = 43_200 * SECOND_US
+    deduplication_us: int = 300 * SECOND_US
+    purge_interval_us: int = 60 * SECOND_US
+    recreate_after_us: int = 60 * SECOND_US
+
+
+@dataclass(slots=True, kw_only=True)
+class QueueView:
+    """A queue as GetQueueAttributes sees it.
+
+    Attributes:
+        created_us, modified_us: engine time.
+        visible: on a FIFO queue messages blocked by their group count as visible.
+        oldest_sent_us: when the oldest message still there was sent; None if there is none.
+    """
+
+    address: QueueAddress
+    settings: QueueSettings
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    created_us: int
+    modified_us: int
+    visible: int
+    in_flight: int
+    delayed: int
+    oldest_sent_us: int | None
