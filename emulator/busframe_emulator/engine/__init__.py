@@ -6,6 +6,7 @@ Read in this order: `requests` (what may be asked, what is answered), `engine` (
 
 from busframe_emulator.engine.engine import Engine
 from busframe_emulator.engine.errors import SqsError
-from busframe_emulator.engine.settings import QueueAddress, QueueSettings, Redrive
+from busframe_emulator.engine.ids import Ids
+from busframe_emulator.engine.settings import Limits, QueueAddress, QueueSettings, Redrive
 
-__all__ = ["Engine", "QueueAddress", "QueueSettings", "Redrive", "SqsError"]
+__all__ = ["Engine", "Ids", "Limits", "QueueAddress", "QueueSettings", "Redrive", "SqsError"]

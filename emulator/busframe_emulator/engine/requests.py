@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from busframe_emulator.engine.settings import QueueView
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -251,4 +253,4 @@ class Outcomes:
     outcomes: Sequence[Sent | Done | SqsError]
 
 
-Reply = Done | QueueNames | Sent | Deliveries | Outcomes | Parked | "QueueView"
+Reply = Done | QueueNames | Sent | Deliveries | Outcomes | Parked | QueueView

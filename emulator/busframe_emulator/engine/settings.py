@@ -72,6 +72,26 @@ class QueueSettings:
     throughput_limit: Literal["perQueue", "perMessageGroupId"] = "perQueue"
 
 
+WIRE_NAMES: Final = {
+    "delay_us": "DelaySeconds",
+    "message_bytes_max": "MaximumMessageSize",
+    "retention_us": "MessageRetentionPeriod",
+    "wait_us": "ReceiveMessageWaitTimeSeconds",
+    "visibility_us": "VisibilityTimeout",
+    "policy": "Policy",
+    "redrive": "RedrivePolicy",
+    "redrive_allow": "RedriveAllowPolicy",
+    "kms_key": "KmsMasterKeyId",
+    "kms_reuse_s": "KmsDataKeyReusePeriodSeconds",
+    "managed_sse": "SqsManagedSseEnabled",
+    "fifo": "FifoQueue",
+    "content_deduplication": "ContentBasedDeduplication",
+    "deduplication_scope": "DeduplicationScope",
+    "throughput_limit": "FifoThroughputLimit",
+}
+"""What SQS calls each field of `QueueSettings`."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Limits:
     """Bounds that AWS sets per service; settable, so that a test can meet them with few messages.
@@ -82,6 +102,8 @@ class Limits:
         deduplication_us: Amazon SQS, "exactly-once processing": five minutes from the first send.
         purge_interval_us: one PurgeQueue per queue in this time; 0 lifts the rule.
         recreate_after_us: how long the name of a deleted queue is refused; 0 lifts the rule.
+        rehide_expired: whether ChangeMessageVisibility hides a message of a standard queue whose timeout is over. What
+            SQS does is disputed; False leaves it visible.
     """
 
     in_flight_max: int = 120_000
@@ -89,6 +111,7 @@ class Limits:
     deduplication_us: int = 300 * SECOND_US
     purge_interval_us: int = 60 * SECOND_US
     recreate_after_us: int = 60 * SECOND_US
+    rehide_expired: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

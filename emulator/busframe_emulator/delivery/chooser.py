@@ -1,0 +1,45 @@
+"""The question the engine asks wherever SQS leaves a choice.
+
+A choice is named by its *site* and a *key* of logical counters: never of identifiers or addresses, so that the same
+key names the same choice in every run. Every key ends in a counter, since a key that came up again and again would
+answer the same for ever.
+
+| site          | key                               | answer (None: calm)                                             |
+|---------------|-----------------------------------|-----------------------------------------------------------------|
+| send.lag      | queue, nth message                | microseconds until a sent message can be received               |
+| recv.empty    | queue, nth receive                | any: a short poll finds nothing                                 |
+| recv.fewer    | queue, nth receive                | at most so many messages (1 or more)                            |
+| recv.pick     | queue, nth receive, slot          | how far from the front of a standard queue to take a message    |
+| recv.dup      | queue, nth message, delivery      | any: a standard queue keeps a copy visible                      |
+| delete.zombie | queue, nth message, delivery      | microseconds until a message deleted on a standard queue is back |
+| delete.stale  | queue, nth message, delivery      | any: an outdated receipt deletes all the same (standard queue)  |
+
+The engine asks only where the contract permits the answer, and clamps the answer to what is permitted: every script
+of answers is a legal one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    Key = tuple[str | int, ...]
+
+
+class Chooser(Protocol):
+    """Decides."""
+
+    def ask(self, site: str, key: Key) -> int | None:
+        """Choose at `site` for the occasion `key`. None is the calm answer. The same question has the same answer."""
+        ...
+
+
+class Calm:
+    """In order, at once, no duplicates."""
+
+    def ask(self, site: str, key: Key) -> int | None:  # noqa: ARG002 - it needs neither
+        """Answer None, always."""
+        return None
+
+
+CALM: Final = Calm()

@@ -1,0 +1,92 @@
+"""Names for things: message identifiers, receipt handles, sequence numbers.
+
+All are computed from a salt and counters, so nothing has to be stored to recognise a receipt, and the same salt gives
+the same names. Production draws the salt at random; a simulation sets it.
+"""
+
+from __future__ import annotations
+
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from struct import Struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
+
+from busframe_emulator.engine.errors import SqsError
+
+if TYPE_CHECKING:
+    from busframe_emulator.engine.queue import Queue
+
+_M64: Final = (1 << 64) - 1
+_M60: Final = (1 << 60) - 1
+# The odd constant of splitmix64 (Steele, Lea, Flood 2014): multiplying by it permutes the numbers of any word size.
+_GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
+
+_RECEIPT: Final = Struct(">QQI")
+_CHECK: Final = Struct(">I")
+_RECEIPT_CHARACTERS: Final = 32  # 20 + 4 bytes in base64
+
+# AWS prints 20 digits, growing but not by one (Amazon SQS API, SendMessage; the guide's examples).
+_SEQUENCE_BASE: Final = 18_850_000_000_000_000_000
+_SEQUENCE_STEP: Final = 256
+
+
+class ReceiptParts(NamedTuple):
+    """What a receipt says: which message of the queue, and which of its deliveries."""
+
+    ordinal: int
+    delivery: int
+
+
+class Ids:
+    """The names of one engine.
+
+    Args:
+        salt: 64 bits; two engines with different salts do not know each other's receipts.
+    """
+
+    __slots__ = ("_check_seed", "_salt")
+
+    def __init__(self, salt: int) -> None:
+        self._salt = salt & _M64
+        self._check_seed = (self._salt ^ (self._salt >> 32)) & 0xFFFF_FFFF
+
+    def queue_uid(self, number: int) -> int:
+        """Name the `number`-th queue of this engine: 64 bits, never twice."""
+        mixed = (self._salt + number * _GOLDEN) & _M64
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58_476D_1CE4_E5B9) & _M64
+        return mixed ^ (mixed >> 31)
+
+    def message_id(self, queue_uid: int, ordinal: int) -> str:
+        """Name a message: the form of a random UUID, unique by arithmetic rather than by luck."""
+        high = f"{queue_uid:016x}"
+        low = f"{(ordinal * _GOLDEN + queue_uid) & _M60:015x}"
+        return f"{high[:8]}-{high[8:12]}-4{high[12:15]}-a{low[:3]}-{low[3:]}"
+
+    def receipt(self, queue_uid: int, ordinal: int, delivery: int) -> str:
+        """Name one delivery: 32 characters of base64."""
+        raw = _RECEIPT.pack(queue_uid, ordinal, delivery)
+        return b2a_base64(raw + _CHECK.pack(crc32(raw, self._check_seed)), newline=False).decode("ascii")
+
+    def read_receipt(self, receipt: str, queue: Queue) -> ReceiptParts:
+        """Take a receipt apart.
+
+        Raises:
+            SqsError: ReceiptHandleIsInvalid: this engine never issued it, or issued it for another queue.
+        """
+        if len(receipt) == _RECEIPT_CHARACTERS:
+            try:
+                data = a2b_base64(receipt, strict_mode=True)
+            except (Base64Error, ValueError):  # ValueError: characters beyond ASCII
+                data = b""
+            raw = data[:20]
+            if len(data) == 24 and crc32(raw, self._check_seed) == _CHECK.unpack_from(data, 20)[0]:  # noqa: PLR2004
+                uid, ordinal, delivery = _RECEIPT.unpack(raw)
+                if uid == queue.uid:
+                    return ReceiptParts(ordinal, delivery)
+                raise SqsError("ReceiptHandleIsInvalid", f'The receipt handle "{receipt}" is not valid for this queue.')
+        raise SqsError("ReceiptHandleIsInvalid", f'The input receipt handle "{receipt}" is not a valid receipt handle.')
+
+    def sequence(self, nth: int) -> str:
+        """Number the `nth` message of a FIFO queue."""
+        return str(_SEQUENCE_BASE + nth * _SEQUENCE_STEP)

@@ -1,0 +1,71 @@
+"""The order of a standard queue: whatever has been visible longest comes first.
+
+SQS promises best effort only; this is the calm answer, and the chooser may pick from further back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from busframe_emulator.engine.message import VISIBLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from busframe_emulator.engine.message import Message
+
+PICK_MAX: Final = 49
+"""How far from the front the chooser may pick: a wider window would cost time and show nothing new."""
+
+
+class StandardOrder:
+    """Messages in the order in which they became visible.
+
+    A message that is removed or hidden while it waits here is not searched for: it is skipped when it comes up. One
+    that becomes visible again is appended again, so an entry counts only if its message is visible, and then once.
+    """
+
+    __slots__ = ("_line",)
+
+    def __init__(self) -> None:
+        self._line: deque[Message] = deque()
+
+    def became_visible(self, message: Message, at_us: int) -> None:  # noqa: ARG002 - a FIFO queue needs the time
+        """Put it at the end of the line."""
+        self._line.append(message)
+
+    def removed(self, message: Message) -> None:
+        """Nothing to do: it is skipped when it comes up."""
+
+    def candidates(self) -> Iterator[Message]:
+        """Take visible messages out of the line, first come first."""
+        line = self._line
+        while line:
+            message = line.popleft()
+            if message.state == VISIBLE or _take_copy(message):
+                yield message
+
+    def served(self) -> None:
+        """Nothing to do: the line is as it should be."""
+
+    def pick(self, index: int) -> None:
+        """Let the `index`-th message of the line be the next candidate, or the last if there are fewer."""
+        line = self._line
+        index = min(index, len(line) - 1, PICK_MAX)
+        if index > 0:
+            message = line[index]
+            del line[index]
+            line.appendleft(message)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._line.clear()
+
+
+def _take_copy(message: Message) -> bool:
+    rare = message.rare
+    if rare is not None and rare.copies:
+        rare.copies -= 1
+        return True
+    return False

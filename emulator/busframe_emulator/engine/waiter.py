@@ -1,0 +1,30 @@
+"""A receive that waits for its first message: a long poll."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from busframe_emulator.engine.queue import Queue
+
+
+class Waiter:
+    """One waiting receive. Its timer ends the wait.
+
+    Attributes:
+        number: by which the caller knows it.
+        visibility_us: for what it will take.
+    """
+
+    __slots__ = ("limit", "number", "queue", "timer", "visibility_us")
+
+    def __init__(self, number: int, queue: Queue, limit: int, visibility_us: int) -> None:
+        self.number = number
+        self.queue = queue
+        self.limit = limit
+        self.visibility_us = visibility_us
+        self.timer = 0
+
+    def fire(self, at_us: int) -> None:  # noqa: ARG002 - it ends empty whenever it ends
+        """Nothing came."""
+        self.queue.end_wait(self)
