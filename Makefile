@@ -19,7 +19,7 @@ check: test $(VENV)/check.installed   ## the tests and the static gates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/codespell

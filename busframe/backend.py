@@ -51,7 +51,7 @@ class Capabilities:
             at a time, and hold back the rest of a group while its first undone message is out.
         fair_groups: on a queue without order, a group (tenant) with a large backlog does not keep the others waiting.
         deduplication_window_s: how long an ordered queue remembers a deduplication id, from the first send; 0: not.
-        delay_s_max: longest `Outgoing.delay_s` and `Release.delay_s`.
+        delay_s_max: longest `Outgoing.delay_s`. A `Release.delay_s` is bounded by `lease_s_max`.
         lease_s_max: longest lease, counted from the receive over all its extensions.
         retention_s_max: longest a message is kept; then it is gone, in flight or not.
         wait_s_max: longest `wait_s` of one receive.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random as _random
 import time
 import uuid
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -16,7 +16,6 @@ import anyio.to_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -46,14 +45,13 @@ def new_id() -> str:
 
 
 async def run_blocking(
-    function: Callable[P, R], *args: P.args, limiter: anyio.CapacityLimiter | None = None, abandon: bool = False
+    function: Callable[[], R], *, limiter: anyio.CapacityLimiter | None = None, abandon: bool = False
 ) -> R:
     """Run a blocking function in a worker thread.
 
     Args:
         function: must be safe to run beside the event loop.
-        *args: handed to it.
         limiter: bounds how many run at once; None uses the loop's own.
         abandon: True lets a cancelled caller leave while the thread goes on; then nobody sees its result.
     """
-    return await anyio.to_thread.run_sync(lambda: function(*args), limiter=limiter, abandon_on_cancel=abandon)
+    return await anyio.to_thread.run_sync(function, limiter=limiter, abandon_on_cancel=abandon)

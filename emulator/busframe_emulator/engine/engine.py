@@ -38,6 +38,7 @@ from busframe_emulator.engine.requests import (
     Send,
     Sent,
     SetQueue,
+    TagQueue,
 )
 from busframe_emulator.engine.settings import WIRE_NAMES, Limits, QueueSettings, QueueView
 from busframe_emulator.engine.timers import Timers
@@ -106,6 +107,7 @@ class Engine:
             ListQueues: self._list_queues,
             GetQueue: self._get_queue,
             SetQueue: self._set_queue,
+            TagQueue: self._tag_queue,
         }
 
     # --- what a driver calls ----------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ class Engine:
     def apply(
         self,
         now_us: int,
-        request: Delete | ChangeVisibility | CreateQueue | DeleteQueue | PurgeQueue | FindQueue | SetQueue,
+        request: Delete | ChangeVisibility | CreateQueue | DeleteQueue | PurgeQueue | FindQueue | SetQueue | TagQueue,
     ) -> Done: ...
     @overload
     def apply(self, now_us: int, request: Request) -> Reply: ...
@@ -271,6 +273,13 @@ class Engine:
         queue.modified_us = now_us
         queue.plan_housekeeping()
         self._tell(Event("queue_changed", now_us, request.queue))
+        return _DONE
+
+    def _tag_queue(self, now_us: int, request: TagQueue) -> Done:  # noqa: ARG002 - all actions are called alike
+        tags = self._queue(request.queue).tags
+        tags.update(request.add)
+        for key in request.remove:
+            tags.pop(key, None)
         return _DONE
 
     def _check_redrive(self, address: QueueAddress, settings: QueueSettings) -> None:

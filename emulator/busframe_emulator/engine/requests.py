@@ -96,6 +96,15 @@ class SetQueue:
     settings: Mapping[str, object]
 
 
+@dataclass(slots=True, kw_only=True)
+class TagQueue:
+    """Set tags, then remove tags. Removing one that is not there is fine."""
+
+    queue: QueueAddress
+    add: Mapping[str, str] = field(default_factory=dict[str, str])
+    remove: Sequence[str] = ()
+
+
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +180,7 @@ Request = (
     | ListQueues
     | GetQueue
     | SetQueue
+    | TagQueue
     | Send
     | Receive
     | Delete

@@ -1,0 +1,104 @@
+"""Drives the engine on an event loop: its clock, its timer, and the receives that wait.
+
+The engine neither waits nor knows the time. This file hands it the loop's time, sleeps until something falls due, and
+wakes the task whose receive was answered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from busframe import runtime
+from busframe_emulator.engine.requests import Parked
+
+if TYPE_CHECKING:
+    from busframe_emulator.engine import Engine
+    from busframe_emulator.engine.requests import Deliveries, Receive, Reply, Request
+
+_SECOND_US = 1_000_000
+
+
+class _Parking:
+    """A receive that waits: the event that ends the wait, and then its answer."""
+
+    __slots__ = ("answer", "answered")
+
+    def __init__(self) -> None:
+        self.answered = anyio.Event()
+        self.answer: Deliveries | None = None
+
+
+class EngineDriver:
+    """One engine on one event loop.
+
+    `run` has to run for as long as calls are made: it is what makes time pass.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._parked: dict[int, _Parking] = {}
+        # The loop's clock starts anywhere; messages carry times since 1970.
+        self._epoch_us = int((runtime.wall_s() - runtime.now_s()) * _SECOND_US)
+        self._planned_us: int | None = None
+        self._replan = anyio.Event()
+
+    def now_us(self) -> int:
+        """Microseconds since 1970, on the loop's clock."""
+        return int(runtime.now_s() * _SECOND_US) + self._epoch_us
+
+    def apply(self, request: Request) -> Reply:
+        """Ask the engine something that is answered at once."""
+        reply = self._engine.apply(self.now_us(), request)
+        self._settle()
+        return reply
+
+    async def receive(self, request: Receive) -> Deliveries:
+        """Ask for messages, and wait for them if need be. Cancelled, nothing is taken."""
+        reply = self._engine.apply(self.now_us(), request)
+        self._settle()
+        if not isinstance(reply, Parked):
+            return reply
+        parking = self._parked[reply.waiter] = _Parking()
+        try:
+            await parking.answered.wait()
+        finally:
+            # A message that arrived in the same instant as the cancellation is the caller's to release.
+            self._parked.pop(reply.waiter, None)
+            if parking.answer is None:
+                self._engine.cancel(reply.waiter)
+        assert parking.answer is not None  # noqa: S101 - the event is set after the answer
+        return parking.answer
+
+    def advance(self, seconds: float) -> None:
+        """Let time jump forward; what falls due on the way happens."""
+        self._epoch_us += int(seconds * _SECOND_US)
+        self._engine.advance(self.now_us())
+        self._settle()
+
+    async def run(self) -> None:
+        """Advance the engine whenever something is due. Runs until cancelled."""
+        while True:
+            self._replan = anyio.Event()
+            self._planned_us = due_us = self._engine.next_due()
+            if due_us is None:
+                await self._replan.wait()
+                continue
+            with anyio.move_on_after((due_us - self.now_us()) / _SECOND_US):
+                await self._replan.wait()
+            self._engine.advance(self.now_us())
+            self._settle()
+
+    def _settle(self) -> None:
+        """Hand out answers, and let `run` know if something is due earlier than it thinks."""
+        if self._engine.answers:
+            for number, answer in self._engine.take_answers():
+                parking = self._parked.get(number)
+                if parking is not None:
+                    parking.answer = answer
+                    parking.answered.set()
+        due_us = self._engine.next_due()
+        if due_us is not None and (self._planned_us is None or due_us < self._planned_us):
+            self._planned_us = due_us
+            self._replan.set()
