@@ -1,1 +1,1 @@
-"""How subscriptions become queues, and a publish finds its recipients."""
+"""How subscriptions become queues (`plan`), and how a publish finds its recipients (`routes`)."""

@@ -1,0 +1,299 @@
+"""Consumes one queue: polls, runs handlers, does what was decided about each message, drains when told to stop.
+
+At any moment a message received is in one of three places, and its lease is kept in all of them: waiting for its turn
+behind another message of the same key, with its handler, or being settled. It takes up one of `concurrency` slots from
+the poll that brought it until it is settled, so no more is fetched than can be worked on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from busframe import runtime
+from busframe._consume.dead import dead_letter
+from busframe._consume.leases import LeaseKeeper
+from busframe._consume.settling import Settler
+from busframe._consume.verdict import Again, Done, GiveUp, judge
+from busframe.codec import decode, decode_headers
+from busframe.delivery import Delivery
+from busframe.errors import BackendError, BusframeError, ClosedError, UnknownMessageError
+from busframe.message import Acknowledge, Release, is_ordered
+from busframe.outcome import Reject
+from busframe.retry import Retry
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from busframe._consume.leases import Lease
+    from busframe._consume.verdict import Verdict
+    from busframe.backend import Backend
+    from busframe.message import Received
+    from busframe.registry import Group, Handler
+    from busframe.sending import Sender
+
+POLL_BACK_OFF_S: Final = (0.2, 30.0)
+"""First and longest wait after a failed poll; doubling in between."""
+
+BURIAL_RETRY_S: Final = 30.0
+"""When to try again to dead-letter a message whose dead-letter queue did not take it."""
+
+LAST_WORDS_S: Final = 5.0
+"""How long giving a message back may take after its handler was cancelled."""
+
+_log = logging.getLogger("busframe")
+_FOREIGN: Final = Retry(attempts=1)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a consumer has done so far.
+
+    Attributes:
+        received: deliveries taken.
+        redelivered: of these, the ones that were not the first of their message.
+        handled: acknowledged after their handler returned.
+        retried: given back to come again.
+        dead_lettered: moved to the dead-letter queue.
+        lost: leases that ended under a handler.
+    """
+
+    received: int = 0
+    redelivered: int = 0
+    handled: int = 0
+    retried: int = 0
+    dead_lettered: int = 0
+    lost: int = 0
+
+
+class Consumer:
+    """One queue's consumer in this process. `run` it once; `stop` makes `run` drain and return."""
+
+    def __init__(self, backend: Backend, sender: Sender, group: Group, *, drain_s: float) -> None:
+        self.counts = Counts()
+        self._backend = backend
+        self._sender = sender
+        self._group = group
+        self._queue = group.queue
+        self._ordered = is_ordered(group.queue)
+        self._drain_s = drain_s
+        self._slots = anyio.Semaphore(group.concurrency)
+        self._leases = LeaseKeeper(backend, group.queue, group.lease_s)
+        self._lanes: dict[str, deque[Lease]] = {}
+        self._polling = anyio.CancelScope()
+
+    def stop(self) -> None:
+        """Stop polling; `run` returns when what is in hand is settled, or the drain time is over."""
+        self._polling.cancel()
+
+    async def run(self) -> None:
+        """Consume until stopped, then finish what is in hand.
+
+        Handlers that are still running `drain_s` after the stop are cancelled and their messages given back.
+        """
+        async with anyio.create_task_group() as services:
+            self._settler = Settler(self._backend, self._queue, services)
+            services.start_soon(self._leases.run)
+            async with anyio.create_task_group() as handlers:
+                with self._polling:
+                    await self._poll(handlers)
+                handlers.cancel_scope.deadline = runtime.now_s() + self._drain_s
+            services.cancel_scope.cancel()
+
+    # --- polling ----------------------------------------------------------------------------------------------------
+
+    async def _poll(self, handlers: TaskGroup) -> None:
+        """Receive for ever. No error but a closed backend ends it: a consumer that stops silently loses its queue."""
+        wait_s = self._backend.capabilities.wait_s_max
+        back_off_s, longest_s = POLL_BACK_OFF_S
+        while True:
+            room = await self._take_slots()
+            asked_s = runtime.now_s()
+            try:
+                batch = await self._backend.receive(
+                    self._queue, limit=room, wait_s=min(wait_s, 20.0), lease_s=self._group.lease_s
+                )
+            except ClosedError:
+                raise
+            except BusframeError as error:
+                self._give_slots(room)
+                _log.warning("receiving from %s failed, trying again in %.1f s: %s", self._queue, back_off_s, error)
+                await runtime.sleep(back_off_s * (0.5 + runtime.random() / 2))
+                back_off_s = min(back_off_s * 2, longest_s)
+                continue
+            except BaseException:
+                self._give_slots(room)
+                raise
+            back_off_s = POLL_BACK_OFF_S[0]
+            self._give_slots(room - len(batch))
+            for received in batch:
+                self.counts.received += 1
+                self.counts.redelivered += received.receive_count > 1
+                self._admit(received, asked_s, handlers)
+
+    async def _take_slots(self) -> int:
+        """Wait for a free slot, then take as many as a receive can fill."""
+        await self._slots.acquire()
+        room = 1
+        most = min(self._backend.capabilities.receive_entries_max, self._group.concurrency)
+        while room < most:
+            try:
+                self._slots.acquire_nowait()
+            except anyio.WouldBlock:
+                break
+            room += 1
+        return room
+
+    def _give_slots(self, count: int) -> None:
+        for _ in range(count):
+            self._slots.release()
+
+    def _admit(self, received: Received, asked_s: float, handlers: TaskGroup) -> None:
+        """Start on a message, or put it behind the one of its key that is being worked on."""
+        lease = self._leases.hold(received, asked_s)
+        lane = received.group
+        if lane is None:
+            handlers.start_soon(self._work_alone, lease)
+        elif lane in self._lanes:
+            self._lanes[lane].append(lease)
+        else:
+            self._lanes[lane] = deque([lease])
+            handlers.start_soon(self._work_lane, lane)
+
+    # --- working ----------------------------------------------------------------------------------------------------
+
+    async def _work_alone(self, lease: Lease) -> None:
+        try:
+            await self._work(lease)
+        finally:
+            self._slots.release()
+
+    async def _work_lane(self, name: str) -> None:
+        """Work on the messages of one key, one after the other.
+
+        On an ordered queue a message that was not done holds back those behind it: they are given back untouched, and
+        the broker delivers them again after it.
+        """
+        lane = self._lanes[name]
+        done = True
+        try:
+            while lane:
+                lease = lane[0]
+                try:
+                    if done or not self._ordered:
+                        done = await self._work(lease)
+                    else:
+                        await self._settle(lease, Release(receipt=lease.received.receipt))
+                finally:
+                    lane.popleft()
+                    self._slots.release()
+        finally:
+            del self._lanes[name]
+            with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS_S):
+                for lease in lane:
+                    await self._settle(lease, Release(receipt=lease.received.receipt))
+            self._give_slots(len(lane))
+
+    async def _work(self, lease: Lease) -> bool:
+        """Handle one message and settle it. True if those behind it may follow."""
+        received = lease.received
+        retry = _FOREIGN
+        error: Exception | None = None
+        try:
+            with lease.scope:
+                try:
+                    handler, delivery = self._open(received)
+                    retry = handler.retry
+                    await handler(delivery)
+                except Exception as raised:  # noqa: BLE001 - whatever a handler raises, its policy decides
+                    error = raised
+        except BaseException:
+            # The drain time is over, or the program is being torn down: nobody has handled it.
+            with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS_S):
+                await self._settle(lease, Release(receipt=received.receipt))
+            raise
+        if lease.lost:
+            self.counts.lost += 1
+            return False
+        verdict = judge(error, attempt=received.receive_count, retry=retry, random=runtime.random())
+        if error is not None:
+            self._log_failure(received, error, verdict)
+        return await self._execute(lease, verdict)
+
+    def _log_failure(self, received: Received, error: Exception, verdict: Verdict) -> None:
+        what = f"message {received.message_id} of {self._queue}, attempt {received.receive_count}"
+        match verdict:
+            case GiveUp():
+                _log.error(
+                    "%s: dead-lettered: %s", what, verdict.reason, exc_info=None if isinstance(error, Reject) else error
+                )
+            case Again():
+                _log.warning("%s: again in %.1f s: %r", what, verdict.delay_s, error)
+            case Done():
+                _log.info("%s: dropped: %s", what, error)
+
+    def _open(self, received: Received) -> tuple[Handler, Delivery[object]]:
+        headers = decode_headers(received)
+        handler = self._group.handlers.get(headers.type)
+        if handler is None:
+            known = ", ".join(sorted(self._group.handlers))
+            raise UnknownMessageError(f"no handler for {headers.type!r} in this group; it handles {known}")
+        delivery: Delivery[object] = Delivery(
+            payload=decode(received.body, handler.kind),
+            headers=headers,
+            attempt=received.receive_count,
+            queue=self._queue,
+            message_id=received.message_id,
+            sent_at_s=received.sent_at_s,
+        )
+        return handler, delivery
+
+    async def _execute(self, lease: Lease, verdict: Verdict) -> bool:
+        """Do what was decided, even while being cancelled: the work is done and should count."""
+        receipt = lease.received.receipt
+        may_follow = False
+        with anyio.CancelScope(shield=True):
+            match verdict:
+                case Done():
+                    if await self._settle(lease, Acknowledge(receipt=receipt)):
+                        self.counts.handled += 1
+                    may_follow = True
+                case Again():
+                    if await self._settle(lease, Release(receipt=receipt, delay_s=verdict.delay_s)):
+                        self.counts.retried += 1
+                case GiveUp():
+                    may_follow = await self._bury(lease, verdict.reason)
+        return may_follow
+
+    async def _bury(self, lease: Lease, reason: str) -> bool:
+        """Send to the dead-letter queue, then acknowledge: in this order it may be there twice, and is never lost."""
+        received = lease.received
+        letter = dead_letter(
+            received,
+            self._queue,
+            reason=reason,
+            at_s=runtime.wall_s(),
+            bytes_max=self._backend.capabilities.message_bytes_max,
+        )
+        try:
+            await self._sender.send(self._group.dead_queue, letter)
+        except BackendError as error:
+            _log.error("message %s could not be dead-lettered: %s", received.message_id, error)
+            await self._settle(lease, Release(receipt=received.receipt, delay_s=BURIAL_RETRY_S))
+            return False
+        if await self._settle(lease, Acknowledge(receipt=received.receipt)):
+            self.counts.dead_lettered += 1
+        return True
+
+    async def _settle(self, lease: Lease, settlement: Acknowledge | Release) -> bool:
+        """Settle; the lease is kept until the broker has heard."""
+        if lease.lost:
+            return False
+        try:
+            return await self._settler.settle(settlement)
+        finally:
+            self._leases.drop(lease)

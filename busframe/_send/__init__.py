@@ -1,1 +1,0 @@
-"""Sending: batches, and an honest fate per message."""

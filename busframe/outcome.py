@@ -1,0 +1,38 @@
+"""How a handler says what becomes of its message, other than by returning.
+
+Returning is done. Any other exception than these follows the subscription's retry policy.
+"""
+
+from __future__ import annotations
+
+from busframe.errors import InvalidArgumentError
+
+
+class Outcome(Exception):  # noqa: N818 - not an error: a handler's decision
+    """The common root of `Later`, `Reject` and `Drop`."""
+
+
+class Later(Outcome):
+    """Give the message back and have it delivered again after `delay_s` seconds. It counts as an attempt."""
+
+    def __init__(self, delay_s: float) -> None:
+        if not 0 <= delay_s <= 43_200:  # noqa: PLR2004 - Amazon SQS, ChangeMessageVisibility: twelve hours
+            raise InvalidArgumentError("delay_s", delay_s, "0 to 43200 seconds")
+        super().__init__(f"again in {delay_s:g} s")
+        self.delay_s = delay_s
+
+
+class Reject(Outcome):
+    """Move the message to the dead-letter queue now: trying again would not help."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Drop(Outcome):
+    """Remove the message without having handled it: nobody will miss it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,219 @@
+"""The registry: which groups there are, and what each does with which message. No I/O, no URL, no event loop."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
+
+from busframe.errors import ConfigurationError, InvalidArgumentError
+from busframe.message import ORDERED_SUFFIX, QueueName, queue_name
+from busframe.message_type import message_type
+from busframe.retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from busframe.delivery import Delivery
+    from busframe.message_type import Kind, MessageType
+
+T = TypeVar("T")
+
+_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+DEFAULT_CONCURRENCY: Final = 10
+DEFAULT_LEASE_S: Final = 30.0
+LEASE_S_MIN: Final = 2.0
+"""A lease is extended at half its time; much shorter ones would be lost to one slow call."""
+
+DEAD_SUFFIX: Final = "-dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """What to call for one type of message.
+
+    Attributes:
+        wants_delivery: the function takes the `Delivery` as its second argument.
+    """
+
+    kind: MessageType
+    function: Callable[..., Awaitable[None]]
+    retry: Retry
+    wants_delivery: bool
+
+    async def __call__(self, delivery: Delivery[Any]) -> None:
+        """Handle one delivery."""
+        if self.wants_delivery:
+            await self.function(delivery.payload, delivery)
+        else:
+            await self.function(delivery.payload)
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """One durable subscription, and so one queue: all members of the group compete for its messages.
+
+    Attributes:
+        dead_queue: where messages go that were given up.
+        concurrency: how many messages one process handles at a time.
+        lease_s: how long the broker hides a message before it has to hear from us again.
+        handlers: by the name of the message type on the wire.
+    """
+
+    queue: QueueName
+    dead_queue: QueueName
+    concurrency: int = DEFAULT_CONCURRENCY
+    lease_s: float = DEFAULT_LEASE_S
+    handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
+
+    @property
+    def attempts_max(self) -> int:
+        """The most attempts any of its handlers gets."""
+        return max(handler.retry.attempts for handler in self.handlers.values())
+
+
+class Registers(Protocol[T]):
+    """A decorator that takes a handler of `T`, with or without its `Delivery`, and gives it back unchanged."""
+
+    @overload
+    def __call__(self, function: Callable[[T], Awaitable[None]], /) -> Callable[[T], Awaitable[None]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[T, Delivery[T]], Awaitable[None]], /
+    ) -> Callable[[T, Delivery[T]], Awaitable[None]]: ...
+
+
+class Registry:
+    """Collects subscriptions. `busframe.Bus` is one that can connect.
+
+    Args:
+        name: of the application; the names of its groups' queues start with it. Letters, digits, `-` and `_`.
+    """
+
+    def __init__(self, name: str) -> None:
+        _check_part("name", name)
+        self.name = name
+        self._groups: dict[QueueName, Group] = {}
+
+    @property
+    def groups(self) -> Mapping[QueueName, Group]:
+        """The groups by queue."""
+        return self._groups
+
+    def subscribe(
+        self,
+        event: type[T],
+        *,
+        group: str,
+        ordered: bool = False,
+        concurrency: int | None = None,
+        lease_s: float | None = None,
+        retry: Retry | None = None,
+        queue: str | None = None,
+    ) -> Registers[T]:
+        """Have a function handle an event, on behalf of a group.
+
+        Every group gets its own copy of each event; within a group one member handles it. A group is one queue
+        `<bus>-<group>` whatever number of events it subscribes to.
+
+        Args:
+            event: a class declared with `@event`.
+            group: the subscription's name; it lasts as long as its queue, whether anybody runs or not.
+            ordered: keep the order of messages with the same key: the queue is a FIFO queue. The event needs a key.
+            concurrency: how many messages of the group one process handles at a time; 1 or more, 10 if nobody says.
+            lease_s: seconds the broker hides a message before it has to hear from us again; 2 to 43,200, 30 if
+                nobody says. Leases of running handlers are extended, so it bounds how long a crash goes unnoticed,
+                not how long a handler may take.
+            retry: what to do when the handler raises.
+            queue: another name for the group's queue.
+
+        Raises:
+            ConfigurationError: the group has a handler for this event, or was given another concurrency or lease.
+        """
+        kind = _require_kind(event, "event", "subscribe")
+        _check_part("group", group)
+        if ordered and kind.key is None:
+            raise InvalidArgumentError("ordered", ordered, f"False: {kind.name} declares no key to be in order by")
+        name = queue_name((queue or f"{self.name}-{group}") + (ORDERED_SUFFIX if ordered else ""))
+        return self._register(kind, name, concurrency, lease_s, retry or Retry())
+
+    def handle(
+        self,
+        command: type[T],
+        *,
+        ordered: bool = False,
+        concurrency: int | None = None,
+        lease_s: float | None = None,
+        retry: Retry | None = None,
+    ) -> Registers[T]:
+        """Have a function handle a command, as its one owner. Its queue has the command's name, with `-` for dots.
+
+        Arguments and errors as `subscribe`.
+        """
+        kind = _require_kind(command, "command", "handle")
+        return self._register(kind, command_queue(kind, ordered=ordered), concurrency, lease_s, retry or Retry())
+
+    def _register(
+        self, kind: MessageType, queue: QueueName, concurrency: int | None, lease_s: float | None, retry: Retry
+    ) -> Registers[Any]:
+        if concurrency is not None and concurrency < 1:
+            raise InvalidArgumentError("concurrency", concurrency, "1 or more")
+        if lease_s is not None and not LEASE_S_MIN <= lease_s <= 43_200:  # noqa: PLR2004 - twelve hours, as SQS
+            raise InvalidArgumentError("lease_s", lease_s, f"{LEASE_S_MIN:g} to 43200 seconds")
+        known = self._groups.get(queue)
+        group = known or Group(queue=queue, dead_queue=dead_queue(queue))
+        if kind.name in group.handlers:
+            raise ConfigurationError(f"queue {queue} has a handler for {kind.name} already")
+        for parameter, value in (("concurrency", concurrency), ("lease_s", lease_s)):
+            if value is None:
+                continue
+            if known is not None and value != getattr(known, parameter):
+                have = getattr(known, parameter)
+                raise ConfigurationError(f"{parameter} of queue {queue} is {have} already, and cannot be {value} too")
+            setattr(group, parameter, value)
+
+        def register(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+            wants_delivery = _wants_delivery(function)
+            group.handlers[kind.name] = Handler(
+                kind=kind, function=function, retry=retry, wants_delivery=wants_delivery
+            )
+            self._groups[queue] = group
+            return function
+
+        return register
+
+
+def command_queue(kind: MessageType, *, ordered: bool = False) -> QueueName:
+    """The queue of a command's owner."""
+    return queue_name(kind.name.replace(".", "-") + (ORDERED_SUFFIX if ordered else ""))
+
+
+def dead_queue(queue: QueueName) -> QueueName:
+    """The dead-letter queue that belongs to a queue."""
+    if queue.endswith(ORDERED_SUFFIX):
+        return queue_name(queue.removesuffix(ORDERED_SUFFIX) + DEAD_SUFFIX + ORDERED_SUFFIX)
+    return queue_name(queue + DEAD_SUFFIX)
+
+
+def _check_part(parameter: str, value: str) -> None:
+    if not _PART.fullmatch(value):
+        raise InvalidArgumentError(parameter, value, "letters, digits, '-' and '_', the first a letter or digit")
+
+
+def _require_kind(payload: type, wanted: Kind, method: str) -> MessageType:
+    kind = message_type(payload)
+    if kind.kind != wanted:
+        raise InvalidArgumentError(method, kind.name, f"an {wanted}" if wanted == "event" else f"a {wanted}")
+    return kind
+
+
+def _wants_delivery(function: Callable[..., Awaitable[None]]) -> bool:
+    parameters = [
+        p
+        for p in inspect.signature(function).parameters.values()
+        if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD} and p.default is p.empty
+    ]
+    if len(parameters) not in {1, 2}:
+        raise InvalidArgumentError("handler", function, "a function of the message, or of the message and its Delivery")
+    return len(parameters) == 2  # noqa: PLR2004 - message and delivery

@@ -1,0 +1,174 @@
+"""A live connection: publish, send, and run the handlers."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+from anyio import TASK_STATUS_IGNORED
+
+from busframe import runtime
+from busframe._consume.consumer import Consumer, Counts
+from busframe.codec import HEADERS, Headers, encode, encode_headers, key_of
+from busframe.errors import BackendError, ConfigurationError, InvalidArgumentError, PublishError
+from busframe.message import Outgoing, is_ordered
+from busframe.message_type import message_type
+from busframe.registry import command_queue
+from busframe.sending import Sender
+from busframe.topology.routes import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+
+    from anyio.abc import TaskGroup, TaskStatus
+
+    from busframe.backend import Backend
+    from busframe.message import MessageId, QueueName
+    from busframe.message_type import MessageType
+    from busframe.recipients import RecipientList
+    from busframe.registry import Registry
+
+B = TypeVar("B")
+
+DRAIN_S: Final = 25.0
+"""Container platforms kill thirty seconds after they ask to stop; five are left for the program around the bus."""
+
+
+class Live:
+    """A bus connected to a backend. Made by `Bus.connect`; all methods may be called at once from any task."""
+
+    def __init__(
+        self, registry: Registry, backend: Backend, recipients: RecipientList | None, tasks: TaskGroup
+    ) -> None:
+        self._registry = registry
+        self._backend = backend
+        self._routes = Routes(recipients) if recipients is not None else None
+        self._sender = Sender(backend, tasks)
+        self._consumers: dict[QueueName, Consumer] = {}
+
+    @property
+    def counts(self) -> Mapping[QueueName, Counts]:
+        """What each consumer of this connection has done so far, by queue."""
+        return {queue: consumer.counts for queue, consumer in self._consumers.items()}
+
+    def backend_as(self, kind: type[B]) -> B:
+        """The backend as the class it is, for what only it can do.
+
+        Raises:
+            ConfigurationError: it is another.
+        """
+        if not isinstance(self._backend, kind):
+            raise ConfigurationError(f"the backend is a {type(self._backend).__name__}, not a {kind.__name__}")
+        return self._backend
+
+    async def publish(self, event: object) -> Sequence[QueueName]:
+        """Put a copy of an event on the queue of every group that subscribed to it.
+
+        Returns:
+            The queues that have their copy; empty if nobody subscribed.
+
+        Raises:
+            PublishError: some queues have theirs and some do not; it says which. Publishing again would reach the
+                former twice.
+            ConfigurationError: this connection has no recipient list.
+        """
+        kind = message_type(type(event))
+        if kind.kind != "event":
+            raise InvalidArgumentError("event", kind.name, "an event; a command is sent, with send()")
+        if self._routes is None:
+            raise ConfigurationError(
+                "there is no recipient list to publish by; name one, such as "
+                "connect(url, recipients='sqlite:///subscriptions.db')"
+            )
+        queues = await self._routes.queues_for(kind.name)
+        outgoing = self._write(event, kind)
+        accepted: dict[str, MessageId] = {}
+        failed: dict[str, BackendError] = {}
+
+        async def copy_to(queue: QueueName) -> None:
+            try:
+                accepted[queue] = (await self._sender.send(queue, _for_queue(outgoing, queue))).message_id
+            except BackendError as error:
+                failed[queue] = error
+
+        if len(queues) == 1:
+            await copy_to(queues[0])
+        else:
+            async with anyio.create_task_group() as tasks:
+                for queue in queues:
+                    tasks.start_soon(copy_to, queue)
+        if failed:
+            raise PublishError(accepted=accepted, failed=failed)
+        return queues
+
+    async def send(self, command: object) -> MessageId:
+        """Put a command on its owner's queue.
+
+        Raises:
+            BackendError: it is not there, or, where the error's `effect` is "unknown", may not be there.
+        """
+        kind = message_type(type(command))
+        if kind.kind != "command":
+            raise InvalidArgumentError("command", kind.name, "a command; an event is published, with publish()")
+        queue = command_queue(kind)
+        if queue not in self._registry.groups:
+            ordered = command_queue(kind, ordered=True)
+            queue = ordered if ordered in self._registry.groups else queue
+        return (await self._sender.send(queue, _for_queue(self._write(command, kind), queue))).message_id
+
+    @asynccontextmanager
+    async def running(self, *, drain_s: float = DRAIN_S) -> AsyncGenerator[None, None]:
+        """Run the registry's handlers for as long as the context lasts; leaving it drains.
+
+        Draining stops polling, lets running handlers end for up to `drain_s` seconds, cancels the rest and gives their
+        messages back, and settles everything else.
+        """
+        stop = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._consume, stop, drain_s)
+            try:
+                yield
+            finally:
+                stop.set()
+
+    async def serve(self, *, drain_s: float = DRAIN_S, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Run the registry's handlers until cancelled, then drain: for `await task_group.start(live.serve)`."""
+        async with self.running(drain_s=drain_s):
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def _consume(self, stop: anyio.Event, drain_s: float, *, task_status: TaskStatus[None]) -> None:
+        """Host the consumers. Shielded: cancellation arrives as `stop`, since a drain has work to do."""
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                for queue, group in self._registry.groups.items():
+                    consumer = Consumer(self._backend, self._sender, group, drain_s=drain_s)
+                    self._consumers[queue] = consumer
+                    tasks.start_soon(consumer.run)
+                task_status.started()
+                await stop.wait()
+                for consumer in self._consumers.values():
+                    consumer.stop()
+
+    def _write(self, payload: object, kind: MessageType) -> Outgoing:
+        headers = Headers(
+            id=runtime.new_id(),
+            type=kind.name,
+            version=kind.version,
+            source=self._registry.name,
+            key=key_of(payload, kind),
+        )
+        return Outgoing(
+            body=encode(payload, kind),
+            attributes={HEADERS: encode_headers(headers)},
+            group=headers.key,
+            deduplication_id=headers.id,
+        )
+
+
+def _for_queue(outgoing: Outgoing, queue: QueueName) -> Outgoing:
+    """Take away what the queue has no use for."""
+    if is_ordered(queue):
+        return outgoing
+    return Outgoing(body=outgoing.body, attributes=outgoing.attributes, group=outgoing.group)
