@@ -6,8 +6,11 @@ ORDERS ?= examples/orders.csv
 
 .PHONY: demo test test-slow check bench clean
 
-demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, then on the SQS emulator
-	$(BIN)/python examples/order_processing.py --orders $(ORDERS) --both
+demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, then on the SQS emulator over HTTP
+	$(BIN)/python examples/order_processing.py $(ORDERS)
+	rm -rf .demo/sqs && mkdir -p .demo/sqs
+	$(BIN)/python examples/with_emulator.py $(BIN)/python examples/order_processing.py $(ORDERS) --state .demo/sqs \
+		--url sqs://us-east-1 --recipients sqlite:///.demo/sqs/recipients.db
 
 test: $(VENV)/test.installed   ## every fast test
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
@@ -33,12 +36,12 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo.installed: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/busframe.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
 	touch $@
 
 # pip before 25.1 does not read dependency groups, so the list is read from pyproject.toml here.
-$(VENV)/%.installed: $(VENV)/demo.installed
+$(VENV)/%.installed: $(VENV)/busframe.installed
 	$(BIN)/python -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["$*"]))' > $(VENV)/$*.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --requirement $(VENV)/$*.txt
 	touch $@

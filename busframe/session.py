@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup, TaskStatus
 
-    from busframe.backend import Backend
+    from busframe.backend import Backend, QueueStats
     from busframe.message import MessageId, QueueName
     from busframe.message_type import MessageType
     from busframe.recipients import RecipientList
@@ -45,12 +45,20 @@ class Live:
         self._backend = backend
         self._routes = Routes(recipients) if recipients is not None else None
         self._sender = Sender(backend, tasks)
-        self._consumers: dict[QueueName, Consumer] = {}
+        self._counts: dict[str, Counts] = {queue: Counts() for queue in registry.groups}
 
     @property
-    def counts(self) -> Mapping[QueueName, Counts]:
-        """What each consumer of this connection has done so far, by queue."""
-        return {queue: consumer.counts for queue, consumer in self._consumers.items()}
+    def counts(self) -> Mapping[str, Counts]:
+        """What the consumers of this connection have done so far, by queue."""
+        return self._counts
+
+    async def stats(self) -> Mapping[str, QueueStats]:
+        """How full the queues of all groups are, their dead-letter queues included."""
+        stats: dict[str, QueueStats] = {}
+        for group in self._registry.groups.values():
+            for queue in (group.queue, group.dead_queue):
+                stats[queue] = await self._backend.stats(queue)
+        return stats
 
     def backend_as(self, kind: type[B]) -> B:
         """The backend as the class it is, for what only it can do.
@@ -142,13 +150,15 @@ class Live:
         """Host the consumers. Shielded: cancellation arrives as `stop`, since a drain has work to do."""
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as tasks:
-                for queue, group in self._registry.groups.items():
-                    consumer = Consumer(self._backend, self._sender, group, drain_s=drain_s)
-                    self._consumers[queue] = consumer
+                consumers = [
+                    Consumer(self._backend, self._sender, group, self._counts[queue], drain_s=drain_s)
+                    for queue, group in self._registry.groups.items()
+                ]
+                for consumer in consumers:
                     tasks.start_soon(consumer.run)
                 task_status.started()
                 await stop.wait()
-                for consumer in self._consumers.values():
+                for consumer in consumers:
                     consumer.stop()
 
     def _write(self, payload: object, kind: MessageType) -> Outgoing:

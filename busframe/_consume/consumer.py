@@ -51,7 +51,7 @@ _FOREIGN: Final = Retry(attempts=1)
 
 @dataclass(slots=True)
 class Counts:
-    """What a consumer has done so far.
+    """What the consumers of one queue in this process have done so far.
 
     Attributes:
         received: deliveries taken.
@@ -73,8 +73,8 @@ class Counts:
 class Consumer:
     """One queue's consumer in this process. `run` it once; `stop` makes `run` drain and return."""
 
-    def __init__(self, backend: Backend, sender: Sender, group: Group, *, drain_s: float) -> None:
-        self.counts = Counts()
+    def __init__(self, backend: Backend, sender: Sender, group: Group, counts: Counts, *, drain_s: float) -> None:
+        self._counts = counts
         self._backend = backend
         self._sender = sender
         self._group = group
@@ -131,8 +131,8 @@ class Consumer:
             back_off_s = POLL_BACK_OFF_S[0]
             self._give_slots(room - len(batch))
             for received in batch:
-                self.counts.received += 1
-                self.counts.redelivered += received.receive_count > 1
+                self._counts.received += 1
+                self._counts.redelivered += received.receive_count > 1
                 self._admit(received, asked_s, handlers)
 
     async def _take_slots(self) -> int:
@@ -217,7 +217,7 @@ class Consumer:
                 await self._settle(lease, Release(receipt=received.receipt))
             raise
         if lease.lost:
-            self.counts.lost += 1
+            self._counts.lost += 1
             return False
         verdict = judge(error, attempt=received.receive_count, retry=retry, random=runtime.random())
         if error is not None:
@@ -260,11 +260,11 @@ class Consumer:
             match verdict:
                 case Done():
                     if await self._settle(lease, Acknowledge(receipt=receipt)):
-                        self.counts.handled += 1
+                        self._counts.handled += 1
                     may_follow = True
                 case Again():
                     if await self._settle(lease, Release(receipt=receipt, delay_s=verdict.delay_s)):
-                        self.counts.retried += 1
+                        self._counts.retried += 1
                 case GiveUp():
                     may_follow = await self._bury(lease, verdict.reason)
         return may_follow
@@ -286,7 +286,7 @@ class Consumer:
             await self._settle(lease, Release(receipt=received.receipt, delay_s=BURIAL_RETRY_S))
             return False
         if await self._settle(lease, Acknowledge(receipt=received.receipt)):
-            self.counts.dead_lettered += 1
+            self._counts.dead_lettered += 1
         return True
 
     async def _settle(self, lease: Lease, settlement: Acknowledge | Release) -> bool:
