@@ -10,7 +10,7 @@ demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, the
 	$(BIN)/python examples/order_processing.py $(ORDERS)
 	rm -rf .demo/sqs && mkdir -p .demo/sqs
 	$(BIN)/python examples/with_emulator.py $(BIN)/python examples/order_processing.py $(ORDERS) --state .demo/sqs \
-		--url sqs://us-east-1 --recipients sqlite:///.demo/sqs/recipients.db
+		--url 'sqs://us-east-1?wait_s=1' --recipients sqlite:///.demo/sqs/recipients.db
 
 test: $(VENV)/test.installed   ## every fast test
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

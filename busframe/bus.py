@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-import anyio
-
+from busframe import runtime
 from busframe.backend import KeepsRecipients
 from busframe.config import BackendUrl, backend_factory, recipients_factory
 from busframe.errors import UnsupportedError
@@ -61,7 +60,7 @@ class Bus(Registry):
             if listed is not None and provision == "create":
                 # After the queues: a publisher must not find a line whose queue is not there yet.
                 await listed.add(recipients_for(self.groups.values()))
-            tasks = await stack.enter_async_context(anyio.create_task_group())
+            tasks = await stack.enter_async_context(runtime.background_tasks())
             yield Live(self, backend, listed, tasks)
 
     def _require_capabilities(self, backend: Backend, url: str) -> None:

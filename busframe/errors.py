@@ -149,7 +149,7 @@ class UnavailableError(BackendError):
     """The broker did not answer, or failed on its side; the call may have taken effect."""
 
     retryable = True
-    effect = "unknown"
+    effect: Effect = "unknown"
 
 
 class StorageError(BackendError):

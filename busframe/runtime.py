@@ -8,13 +8,16 @@ from __future__ import annotations
 import random as _random
 import time
 import uuid
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
+
+    from anyio.abc import TaskGroup
 
 R = TypeVar("R")
 
@@ -42,6 +45,26 @@ def random() -> float:
 def new_id() -> str:
     """A fresh identifier: 32 hexadecimal digits."""
     return uuid.uuid4().hex
+
+
+@asynccontextmanager
+async def background_tasks() -> AsyncGenerator[TaskGroup, None]:
+    """Open a task group for tasks that serve the body: they are cancelled when it ends.
+
+    What the body raises comes out as it is, where a bare task group would wrap it in an ExceptionGroup.
+    """
+    failure: BaseException | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield tasks
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failure = error
+        finally:
+            tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def run_blocking(

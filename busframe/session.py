@@ -133,7 +133,7 @@ class Live:
         messages back, and settles everything else.
         """
         stop = anyio.Event()
-        async with anyio.create_task_group() as tasks:
+        async with runtime.background_tasks() as tasks:
             await tasks.start(self._consume, stop, drain_s)
             try:
                 yield

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from busframe import runtime
 from busframe.backend import Capabilities, DeadLetters, QueueSpec, QueueStats
 from busframe.errors import (
     BackendError,
@@ -273,13 +274,12 @@ async def open_memory(url: BackendUrl) -> AsyncGenerator[MemoryBackend, None]:
     limits = Limits(purge_interval_us=0, recreate_after_us=0)
     driver = EngineDriver(Engine(ids=Ids(secrets.randbits(64)), limits=limits))
     backend = MemoryBackend(driver)
-    async with anyio.create_task_group() as tasks:
+    async with runtime.background_tasks() as tasks:
         tasks.start_soon(driver.run)
         try:
             yield backend
         finally:
             backend.close()
-            tasks.cancel_scope.cancel()
 
 
 def _address(queue: QueueName) -> QueueAddress:

@@ -12,6 +12,7 @@ import pytest
 from bus.orders import OrderCancelled, OrderPlaced, PrintInvoice
 
 from busframe import Bus, Delivery, Drop, Later, Live, Reject, Retry
+from busframe.errors import ClosedError
 from busframe.message import Outgoing, QueueName
 from busframe_memory import MemoryBackend
 
@@ -269,3 +270,19 @@ async def test_an_ordered_group_handles_each_key_in_order_through_failures() -> 
         await until(lambda: len(done) == 16)
     for customer in "ab":
         assert [order for order in done if order[0] == customer] == [f"{customer}{n}" for n in range(8)]
+
+
+async def test_an_error_in_the_program_comes_out_as_it_is() -> None:
+    class ProgramError(Exception):
+        pass
+
+    with pytest.raises(ProgramError):
+        async with running(Bus("shop")):
+            raise ProgramError
+
+
+async def test_nothing_is_left_running_and_a_closed_backend_says_so() -> None:
+    async with running(Bus("shop")) as live:
+        pass
+    with pytest.raises(ClosedError, match="memory://"):
+        await live.backend_as(MemoryBackend).stats(BILLING)

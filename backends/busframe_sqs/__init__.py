@@ -1,0 +1,33 @@
+"""The backend `sqs://region`: Amazon SQS, or what speaks its protocol, through boto3 in worker threads.
+
+`sqs://eu-west-1?prefix=dev-`. Credentials are found as boto3 finds them, and are no part of the URL. Parameters:
+
+    prefix=dev-          stands before every queue's name, so that systems share an account
+    endpoint_url=http..  another place than the region's own, such as an emulator
+    profile=staging      of the AWS configuration files
+    polls=100            how many waiting receives may be under way at once: a thread and a connection each, made as
+                         needed. A receive beyond that waits for another to end, for up to 20 seconds
+    calls=16             the same for calls of all other kinds, which never wait behind those
+    wait_s=20            longest wait of one receive, 1 to 20: an idle consumer makes one call in this time, and closing
+                         may take as long. 1 suits tests against an emulator
+
+A role that sends needs `sqs:GetQueueUrl` and `sqs:SendMessage`; one that receives `sqs:GetQueueUrl`,
+`sqs:ReceiveMessage`, `sqs:DeleteMessage` and `sqs:ChangeMessageVisibility`; `SqsBackend.provision` says what it needs.
+
+botocore's own retries are off, since the bus retries. A call ends after 35 seconds at the latest, answered or not.
+Closing waits for what is under way, up to `wait_s` seconds for a receive that was cancelled; see `opening.serve`.
+
+The parts, from the service upwards:
+
+    client, errors           the boto3 calls used, with types; what SQS's and botocore's errors mean
+    calls, connection        blocking calls that outlive a cancelled caller; threads, queue URLs
+    polls, provisioning      receives, and who gets the answer of a cancelled one; queues as planned
+    translate                messages and batch answers, between the bus's values and SQS's
+    settings, backend,       the URL; the contract; how all is put together
+    opening
+"""
+
+from busframe_sqs.backend import SqsBackend
+from busframe_sqs.opening import open_sqs
+
+__all__ = ["SqsBackend", "open_sqs"]
