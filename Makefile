@@ -15,7 +15,7 @@ demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, the
 test: $(VENV)/test.installed   ## every fast test
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-slow: $(VENV)/test.installed   ## the rest
+test-slow: $(VENV)/test.installed $(VENV)/check.installed   ## the rest
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: test $(VENV)/check.installed   ## the tests and the static gates

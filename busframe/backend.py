@@ -109,7 +109,8 @@ class QueueSpec:
     Attributes:
         lease_s: for receivers that name none; the bus always names one. 0 to 43,200.
         delay_s: for each message without a delay of its own. 0 to 900.
-        retention_s: 60 to 1,209,600 (14 days), counted from the send.
+        retention_s: 60 to 1,209,600 (14 days), counted from the send, or from the end of the message's delay on a
+            backend that takes delays beyond the retention.
         dead_letters: None keeps giving the message out.
         labels: free text by key, stored with the queue (SQS: tags): who owns it, when it was last in use.
     """

@@ -1,0 +1,206 @@
+"""The contract over one SQLite file."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+
+from busframe import runtime
+from busframe.backend import Capabilities
+from busframe.errors import InvalidArgumentError, QueueNotFoundError, UnsupportedError
+from busframe.message import Acknowledge, queue_name
+from busframe_sqlite import claiming, queues, sending, settling, sweeping
+from busframe_sqlite.clock import to_s, to_us
+from busframe_sqlite.recipients import SqliteRecipients
+from busframe_sqlite.transaction import DEDUPLICATION_WINDOW_US, LEASE_US_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from busframe.backend import Plan, QueueSpec, QueueStats
+    from busframe.message import (
+        Extension,
+        Outgoing,
+        QueueName,
+        Received,
+        SendOutcome,
+        Settlement,
+        SettleOutcome,
+    )
+    from busframe_sqlite.claiming import Claim
+    from busframe_sqlite.committer import Committer
+    from busframe_sqlite.transaction import Transaction
+    from busframe_sqlite.waiting import WaitingRoom
+
+Entry = TypeVar("Entry")
+
+_DAY_S: Final = 86_400.0
+
+CAPABILITIES: Final = Capabilities(
+    ordered=True,
+    fair_groups=False,
+    deduplication_window_s=to_s(DEDUPLICATION_WINDOW_US),
+    delay_s_max=365 * _DAY_S,
+    lease_s_max=to_s(LEASE_US_MAX),
+    retention_s_max=14 * _DAY_S,
+    wait_s_max=3_600.0,
+    message_bytes_max=1_048_576,
+    batch_bytes_max=8 * 1_048_576,  # one transaction of this size holds the file for some 50 ms
+    batch_entries_max=100,
+    receive_entries_max=100,
+    dead_letters=True,
+    topics=False,
+    durable=True,
+    shared=True,
+    exact_stats=True,
+)
+
+
+class SqliteBackend:
+    """A backend in one file. Belongs to one asyncio event loop; other loops and processes open the file for themselves.
+
+    Waits are measured on the event loop's clock; delays, leases and ages on the wall clock, which the processes share.
+    Retention counts from the send, or from the end of a message's last delay if that is later.
+
+    Attributes:
+        committer: runs operations of one's own in the file, in the same transactions.
+    """
+
+    def __init__(self, committer: Committer, room: WaitingRoom) -> None:
+        self.committer = committer
+        self._room = room
+        self._recipients = SqliteRecipients(committer)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `busframe.backend.Backend`."""
+        return CAPABILITIES
+
+    @property
+    def recipients(self) -> SqliteRecipients:
+        """The recipient list in the same file."""
+        return self._recipients
+
+    async def provision(self, plan: Plan) -> None:
+        """See `busframe.backend.Backend`. In one transaction: all of the plan, or nothing."""
+        if plan.topics:
+            raise UnsupportedError("sqlite:// has no topics of its own: publish by its recipient list")
+        for spec in plan.queues:
+            queue_name(spec.name)
+        if plan.mode == "create":
+            await self.committer.run(partial(queues.create, specs=plan.queues))
+        elif plan.mode == "check":
+            await self.committer.run(partial(queues.check, specs=plan.queues), reads_only=True)
+
+    async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
+        """See `busframe.backend.Backend`. `Sent` means committed, and flushed to the disk with `synchronous=full`."""
+        _check_entries(batch)
+        sending.check_batch(queue, batch, CAPABILITIES)
+        largest = CAPABILITIES.message_bytes_max
+        return await self.committer.run(partial(sending.send, queue_name=queue, batch=batch, message_bytes_max=largest))
+
+    async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
+        """See `busframe.backend.Backend`. What a cancelled receive took is given back and not counted."""
+        _check_range("limit", limit, 1, CAPABILITIES.receive_entries_max)
+        _check_range("wait_s", wait_s, 0, CAPABILITIES.wait_s_max)
+        _check_range("lease_s", lease_s, 0, CAPABILITIES.lease_s_max)
+        operation = partial(claiming.claim, queue_name=queue, limit=limit, lease_us=to_us(lease_s))
+
+        def undo(transaction: Transaction, result: Claim) -> None:
+            claiming.give_back(transaction, queue, [received.receipt for received in result.received])
+
+        async def attempt() -> Sequence[Received]:
+            while True:
+                claim = await self.committer.run(operation, undo=undo)
+                if claim.received or not claim.unfinished:
+                    return claim.received
+
+        if wait_s == 0:
+            return await attempt()
+        deadline_s = runtime.now_s() + wait_s
+        with self._room.enter(queue) as waiter:
+            while True:
+                waiter.be_ready()
+                if received := await attempt():
+                    return received
+                with anyio.CancelScope(deadline=deadline_s) as scope:
+                    await waiter.wait()
+                if scope.cancelled_caught:
+                    return []
+
+    async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+        """See `busframe.backend.Backend`.
+
+        On both kinds of queue a receipt acknowledges as long as the message was not delivered again since; after that
+        it fails with `LeaseLostError`.
+        """
+        _check_entries(batch)
+        for entry in batch:
+            if not isinstance(entry, Acknowledge):
+                _check_range("delay_s", entry.delay_s, 0, CAPABILITIES.delay_s_max)
+        return await self.committer.run(partial(settling.settle, queue_name=queue, batch=batch))
+
+    async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
+        """See `busframe.backend.Backend`."""
+        _check_entries(batch)
+        for entry in batch:
+            _check_range("lease_s", entry.lease_s, 0, CAPABILITIES.lease_s_max)
+        return await self.committer.run(partial(settling.extend, queue_name=queue, batch=batch))
+
+    async def stats(self, queue: QueueName) -> QueueStats:
+        """See `busframe.backend.Backend`. Costs a walk over the queue's index: some 10 ms for a million messages."""
+        while True:
+            stats = await self.committer.run(partial(queues.count, name=queue))
+            if stats is not None:
+                return stats
+
+    async def describe(self, queue: QueueName) -> QueueSpec | None:
+        """See `busframe.backend.Backend`."""
+        return await self.committer.run(partial(queues.describe, name=queue), reads_only=True)
+
+    async def list_queues(self, prefix: str = "") -> Sequence[QueueName]:
+        """See `busframe.backend.Backend`."""
+        return await self.committer.run(partial(queues.list_queues, prefix=prefix), reads_only=True)
+
+    async def purge(self, queue: QueueName) -> None:
+        """See `busframe.backend.Backend`. In bounded steps; cancelled half-way, the oldest messages are gone."""
+        below_number = await self.committer.run(partial(sweeping.newest_number, queue_name=queue))
+        step = partial(sweeping.purge, queue_name=queue, below_number=below_number)
+        while not await self.committer.run(step):
+            pass
+
+    async def remove(self, queue: QueueName) -> None:
+        """See `busframe.backend.Backend`."""
+        try:
+            await self.purge(queue)
+        except QueueNotFoundError:
+            return
+        await self.committer.run(partial(queues.remove, name=queue))
+
+    async def look(self) -> None:
+        """Wake the receivers that have something to take by now, as the watch does by itself.
+
+        For whoever steps the clock.
+        """
+        await self.committer.run(partial(_touch_all, names=tuple(self._room.watched())), reads_only=True)
+
+    def close(self) -> None:
+        """Accept no more calls. Those under way are finished, save that receivers wait no longer."""
+        self.committer.close()
+        self._room.wake_all()
+
+
+def _touch_all(transaction: Transaction, names: Sequence[QueueName]) -> None:
+    transaction.touched.update(names)
+
+
+def _check_entries(batch: Sequence[Entry]) -> None:
+    if not 1 <= len(batch) <= CAPABILITIES.batch_entries_max:
+        raise InvalidArgumentError("batch", f"{len(batch)} entries", f"1 to {CAPABILITIES.batch_entries_max} entries")
+
+
+def _check_range(parameter: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InvalidArgumentError(parameter, value, f"{low:g} to {high:g}")

@@ -1,0 +1,111 @@
+"""The contract as seen from trio: each method is the backend's own, called across the bridge."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from busframe.backend import Capabilities, Plan, QueueSpec, QueueStats
+    from busframe.message import (
+        Extension,
+        Outgoing,
+        QueueName,
+        Received,
+        SendOutcome,
+        Settlement,
+        SettleOutcome,
+    )
+    from busframe.recipients import Recipient, Recipients
+    from busframe_sqlite.backend import SqliteBackend
+    from busframe_sqlite.portal import Bridge
+    from busframe_sqlite.recipients import SqliteRecipients
+
+
+class BridgedBackend:
+    """See `busframe_sqlite.backend.SqliteBackend`, of which each method is documented there."""
+
+    def __init__(self, bridge: Bridge, backend: SqliteBackend) -> None:
+        self._call = bridge.call
+        self._backend = backend
+        self._recipients = BridgedRecipients(bridge, backend.recipients)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Across."""
+        return self._backend.capabilities
+
+    @property
+    def recipients(self) -> BridgedRecipients:
+        """Across."""
+        return self._recipients
+
+    async def provision(self, plan: Plan) -> None:
+        """Across."""
+        await self._call(partial(self._backend.provision, plan))
+
+    async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
+        """Across."""
+        return await self._call(partial(self._backend.send, queue, batch))
+
+    async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
+        """Across."""
+        return await self._call(partial(self._backend.receive, queue, limit=limit, wait_s=wait_s, lease_s=lease_s))
+
+    async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+        """Across."""
+        return await self._call(partial(self._backend.settle, queue, batch))
+
+    async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
+        """Across."""
+        return await self._call(partial(self._backend.extend, queue, batch))
+
+    async def stats(self, queue: QueueName) -> QueueStats:
+        """Across."""
+        return await self._call(partial(self._backend.stats, queue))
+
+    async def describe(self, queue: QueueName) -> QueueSpec | None:
+        """Across."""
+        return await self._call(partial(self._backend.describe, queue))
+
+    async def list_queues(self, prefix: str = "") -> Sequence[QueueName]:
+        """Across."""
+        return await self._call(partial(self._backend.list_queues, prefix))
+
+    async def purge(self, queue: QueueName) -> None:
+        """Across."""
+        await self._call(partial(self._backend.purge, queue))
+
+    async def remove(self, queue: QueueName) -> None:
+        """Across."""
+        await self._call(partial(self._backend.remove, queue))
+
+    async def look(self) -> None:
+        """Across."""
+        await self._call(self._backend.look)
+
+
+class BridgedRecipients:
+    """See `busframe.recipients.RecipientList`."""
+
+    def __init__(self, bridge: Bridge, recipients: SqliteRecipients) -> None:
+        self._call = bridge.call
+        self._recipients = recipients
+
+    async def add(self, recipients: Sequence[Recipient]) -> None:
+        """Across."""
+        await self._call(partial(self._recipients.add, recipients))
+
+    async def remove(self, recipients: Sequence[Recipient]) -> None:
+        """Across."""
+        await self._call(partial(self._recipients.remove, recipients))
+
+    async def version(self) -> int:
+        """Across."""
+        return await self._call(self._recipients.version)
+
+    async def load(self) -> Recipients:
+        """Across."""
+        return await self._call(self._recipients.load)

@@ -1,0 +1,196 @@
+"""Receiving: taking messages under a lease, and moving those received too often to the dead-letter queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+import msgspec
+
+from busframe.message import MessageId, QueueName, Received
+from busframe_sqlite.clock import to_s
+from busframe_sqlite.groups import groups_whose_turn_it_is, note_served, refresh_heads
+from busframe_sqlite.sweeping import STEP, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from busframe.message import Receipt
+    from busframe_sqlite.transaction import Queue, Rows, Transaction
+
+# Untyped, because MessagePack itself tells text from bytes, and msgspec takes no union of the two.
+_decode: Final = cast("Callable[[bytes], dict[str, str | bytes]]", msgspec.msgpack.Decoder().decode)
+
+_COLUMNS: Final = (
+    "number, visible_at_us, receive_count, sent_at_us, sequence, message_group, message_id, deduplication_id,"
+    " dead_letter_source, attributes, body"
+)
+
+
+class _Row(NamedTuple):
+    number: int
+    visible_at_us: int
+    receive_count: int
+    sent_at_us: int
+    sequence: int | None
+    message_group: str | None
+    message_id: str
+    deduplication_id: str | None
+    dead_letter_source: str | None
+    attributes: bytes | None
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a receive took.
+
+    Attributes:
+        received: the deliveries.
+        unfinished: the transaction ended before all was looked at; if nothing was received, try again at once.
+    """
+
+    received: Sequence[Received]
+    unfinished: bool
+
+
+def claim(transaction: Transaction, queue_name: QueueName, limit: int, lease_us: int) -> Claim:
+    """Take up to `limit` visible messages.
+
+    Raises:
+        QueueNotFoundError: nothing was taken.
+    """
+    queue = transaction.queue(queue_name)
+    if not sweep(transaction, queue):
+        return Claim((), unfinished=True)
+    moved = 0
+    while True:
+        rows = _visible_ordered(transaction, queue, limit) if queue.ordered else _visible(transaction, queue, limit)
+        target = _dead_letter_queue(transaction, queue)
+        if target is None or queue.max_receive_count is None:
+            break
+        spent = [row for row in rows if row.receive_count >= queue.max_receive_count]
+        if not spent:
+            break
+        # Moved before anything is taken, and then looked again: the next in a group may be theirs to hold back.
+        _move(transaction, queue, target, spent)
+        moved += len(spent)
+        if moved >= STEP:
+            return Claim((), unfinished=True)
+    if rows:
+        _lease(transaction, queue, rows, lease_us)
+    return Claim([_received(transaction, queue, row) for row in rows], unfinished=False)
+
+
+def give_back(transaction: Transaction, queue_name: QueueName, receipts: Sequence[Receipt]) -> None:
+    """Undo a receive whose caller left before it was told: nobody saw the messages, so it does not count."""
+    queue = transaction.find_queue(queue_name)
+    if queue is None:
+        return
+    transaction.touched.add(queue_name)
+    for receipt in receipts:
+        content = transaction.receipts.read(receipt)
+        if content is None:
+            continue
+        groups = transaction.fetch(
+            "UPDATE message SET visible_at_us = ?, leased = 0, receive_count = receive_count - 1"
+            " WHERE number = ? AND queue_id = ? AND receive_count = ? RETURNING message_group",
+            (transaction.now_us, content.number, queue.id, content.delivery),
+        )
+        if queue.ordered:
+            refresh_heads(transaction, queue.id, [group for (group,) in groups])
+
+
+def _visible(transaction: Transaction, queue: Queue, limit: int) -> list[_Row]:
+    rows = transaction.fetch(
+        f"SELECT {_COLUMNS} FROM message WHERE queue_id = ? AND visible_at_us <= ?"  # noqa: S608 - constant columns
+        " ORDER BY visible_at_us, number LIMIT ?",
+        (queue.id, transaction.now_us, limit),
+    )
+    return [_Row(*row) for row in rows]
+
+
+def _visible_ordered(transaction: Transaction, queue: Queue, limit: int) -> list[_Row]:
+    taken: list[_Row] = []
+    for group in groups_whose_turn_it_is(transaction, queue.id, limit):
+        rows: Rows = transaction.fetch(
+            f"SELECT {_COLUMNS} FROM message"  # noqa: S608 - constant columns
+            " WHERE queue_id = ? AND message_group = ? AND sequence IS NOT NULL ORDER BY sequence LIMIT ?",
+            (queue.id, group, limit - len(taken)),
+        )
+        for row in map(_Row._make, rows):
+            if row.visible_at_us > transaction.now_us:
+                break
+            taken.append(row)
+        if len(taken) == limit:
+            break
+    return taken
+
+
+def _lease(transaction: Transaction, queue: Queue, rows: Sequence[_Row], lease_us: int) -> None:
+    transaction.execute(
+        "UPDATE message SET visible_at_us = ?, leased = 1, received_at_us = ?, receive_count = receive_count + 1"
+        " WHERE number IN (SELECT value FROM json_each(?))",
+        (transaction.now_us + lease_us, transaction.now_us, _numbers(rows)),
+    )
+    if queue.ordered:
+        groups = _groups(rows)
+        refresh_heads(transaction, queue.id, groups)
+        note_served(transaction, queue.id, groups)
+
+
+def _received(transaction: Transaction, queue: Queue, row: _Row) -> Received:
+    delivery = row.receive_count + 1
+    return Received(
+        message_id=MessageId(row.message_id),
+        receipt=transaction.receipts.write(queue.id, row.number, delivery),
+        body=row.body,
+        attributes=_decode(row.attributes) if row.attributes else {},
+        receive_count=delivery,
+        sent_at_s=to_s(row.sent_at_us),
+        group=row.message_group,
+        deduplication_id=row.deduplication_id,
+        sequence=None if row.sequence is None else str(row.sequence),
+        dead_letter_source=QueueName(row.dead_letter_source) if row.dead_letter_source else None,
+    )
+
+
+def _dead_letter_queue(transaction: Transaction, queue: Queue) -> Queue | None:
+    """Find where spent messages go. If it was removed, or is the queue itself, they stay: nothing is lost."""
+    if queue.dead_letter_queue is None or queue.dead_letter_queue == queue.name:
+        return None
+    return transaction.find_queue(queue.dead_letter_queue)
+
+
+def _move(transaction: Transaction, source: Queue, target: Queue, rows: Sequence[_Row]) -> None:
+    transaction.touched.add(target.name)
+    if not target.ordered:
+        # The time of the send stays: a message does not live longer because it failed.
+        transaction.execute(
+            "UPDATE message SET queue_id = ?, visible_at_us = ?, leased = 0, dead_letter_source = ?"
+            " WHERE number IN (SELECT value FROM json_each(?))",
+            (target.id, transaction.now_us, source.name, _numbers(rows)),
+        )
+        return
+    # At the end of its group over there, and with its retention beginning anew, as Amazon SQS has it on FIFO queues.
+    now_us = transaction.now_us
+    moves: list[tuple[Any, ...]] = [
+        (target.id, now_us, now_us, now_us, transaction.new_number(), source.name, row.number) for row in rows
+    ]
+    transaction.execute_many(
+        "UPDATE message SET queue_id = ?, visible_at_us = ?, leased = 0, sent_at_us = ?, kept_from_us = ?,"
+        " sequence = ?, dead_letter_source = ? WHERE number = ?",
+        moves,
+    )
+    groups = _groups(rows)
+    refresh_heads(transaction, source.id, groups)
+    refresh_heads(transaction, target.id, groups)
+
+
+def _numbers(rows: Sequence[_Row]) -> str:
+    return f"[{','.join(str(row.number) for row in rows)}]"
+
+
+def _groups(rows: Sequence[_Row]) -> list[str]:
+    """Name the groups of these messages, once each, in the order of their first."""
+    return list(dict.fromkeys(row.message_group for row in rows if row.message_group is not None))

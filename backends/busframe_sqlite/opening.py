@@ -1,0 +1,105 @@
+"""Opening and closing: puts the parts together, on asyncio directly, on trio behind the bridge of `portal`."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import anyio
+
+from busframe.errors import MissingExtraError
+from busframe_sqlite.backend import SqliteBackend
+from busframe_sqlite.clock import WallClock
+from busframe_sqlite.committer import Committer
+from busframe_sqlite.connection import open_thread
+from busframe_sqlite.ledger import Ledger
+from busframe_sqlite.log_watch import open_log_watch
+from busframe_sqlite.portal import is_needed, open_across
+from busframe_sqlite.settings import Settings
+from busframe_sqlite.waiting import WaitingRoom, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from contextlib import AbstractAsyncContextManager
+
+    from busframe.backend import Backend
+    from busframe.config import BackendUrl
+    from busframe.recipients import RecipientList
+    from busframe_sqlite.bridged import BridgedBackend
+    from busframe_sqlite.clock import Clock
+
+
+def open_sqlite(url: BackendUrl) -> AbstractAsyncContextManager[Backend]:
+    """Open `sqlite:///path?synchronous=full&busy_timeout_s=5`. See `busframe.backend.BackendFactory`.
+
+    Raises:
+        InvalidArgumentError: see `Settings.from_url`.
+        MissingExtraError: aiosqlite is not installed.
+        StorageError: on entering: the folder is missing, or the file is not ours, newer, damaged or not writable.
+        UnavailableError: on entering: another process holds the file.
+    """
+    return open_backend(_settings(url))
+
+
+def open_sqlite_recipients(url: BackendUrl) -> AbstractAsyncContextManager[RecipientList]:
+    """Open the recipient list in that file, which may hold queues too. Raises what `open_sqlite` raises."""
+    return _open_recipients(_settings(url))
+
+
+def _settings(url: BackendUrl) -> Settings:
+    settings = Settings.from_url(url)
+    if find_spec("aiosqlite") is None:
+        raise MissingExtraError(package="aiosqlite", extra="sqlite", needed_for="sqlite://")
+    return settings
+
+
+@asynccontextmanager
+async def open_backend(
+    settings: Settings, clock: Clock | None = None
+) -> AsyncGenerator[SqliteBackend | BridgedBackend]:
+    """Open a file on whatever event loop runs here.
+
+    Args:
+        settings: which file.
+        clock: None: the machine's. It is read from other threads.
+    """
+    opening = open_here(settings, clock or WallClock())
+    if is_needed():
+        async with open_across(opening) as backend:
+            yield backend
+    else:
+        async with opening as backend:
+            yield backend
+
+
+@asynccontextmanager
+async def _open_recipients(settings: Settings) -> AsyncGenerator[RecipientList]:
+    async with open_backend(settings) as backend:
+        yield backend.recipients
+
+
+@asynccontextmanager
+async def open_here(settings: Settings, clock: Clock) -> AsyncGenerator[SqliteBackend]:
+    """Open a file on the running asyncio loop. At the end, what was accepted is committed and the thread has ended."""
+    failure: BaseException | None = None
+    async with open_thread(settings) as thread:
+        ledger = await thread.run(lambda connection: Ledger(connection, settings, clock))
+        room = WaitingRoom(clock)
+        committer = Committer(thread, ledger, room)
+        backend = SqliteBackend(committer, room)
+        with open_log_watch(settings.path) as log:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(committer.serve)
+                tasks.start_soon(Watch(room, log, backend.look, lambda: committer.transactions).run)
+                try:
+                    yield backend
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as error:  # noqa: BLE001 - raised again below, as it was: the task group would wrap it
+                    failure = error
+                finally:
+                    backend.close()
+                    tasks.cancel_scope.cancel()  # ends the watch; the committer finishes first
+    if failure is not None:
+        raise failure

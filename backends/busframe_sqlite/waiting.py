@@ -1,0 +1,174 @@
+"""Receivers that wait: who is to be woken when, inside this process and across processes.
+
+Inside the process, the transaction that makes a message visible says so as it commits. For what other processes do,
+and for leases and delays that end, the watch asks the database, as long as anybody waits: when something falls due,
+when the log was written to, and a few times after that, since the log is written to before its commit can be seen, by
+as much as the disk needs. For a disk slower than all of these, and for file systems that tell nothing, it asks once a
+second in any case.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from busframe import runtime
+from busframe.errors import ClosedError, StorageError, UnavailableError
+from busframe_sqlite.clock import to_s
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Mapping
+
+    from busframe.message import QueueName
+    from busframe_sqlite.clock import Clock
+    from busframe_sqlite.ledger import Look
+    from busframe_sqlite.log_watch import LogWatch
+
+_FLUSH_S: Final = 0.003
+"""Between a write to the log and the first look: the usual time of a flush. Also what a busy log costs at most."""
+
+_LOOKS_S: Final = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""From look to look after a write; the last for ever."""
+
+
+class Waiter:
+    """One waiting receiver."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    @property
+    def woken(self) -> bool:
+        """Whether there may be something to take since it was last ready to wait."""
+        return self._event.is_set()
+
+    def wake(self) -> None:
+        """Let it try again."""
+        self._event.set()
+
+    def be_ready(self) -> None:
+        """Forget earlier wakes. To be called before a try, so that none is missed that comes during the try."""
+        if self._event.is_set():
+            self._event = anyio.Event()
+
+    async def wait(self) -> None:
+        """Wait until there may be something to take."""
+        await self._event.wait()
+
+
+class WaitingRoom:
+    """All waiting receivers of one backend, by queue. Belongs to one event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiters: dict[QueueName, list[Waiter]] = {}
+        self._due_at_us: dict[QueueName, int] = {}
+        self._somebody = anyio.Event()
+        self._pause = anyio.CancelScope()
+
+    @contextmanager
+    def enter(self, queue: QueueName) -> Generator[Waiter]:
+        """Wait in turn with the others for messages of a queue."""
+        waiter = Waiter()
+        waiters = self._waiters.setdefault(queue, [])
+        waiters.append(waiter)
+        self._somebody.set()
+        try:
+            yield waiter
+        finally:
+            waiters.remove(waiter)
+            if waiter.woken:
+                self._wake(queue, 1)  # It leaves without having tried: the next one's turn.
+            if not waiters:
+                del self._waiters[queue]
+                self._due_at_us.pop(queue, None)
+                if not self._waiters:
+                    self._somebody = anyio.Event()
+
+    def watched(self) -> Mapping[QueueName, int]:
+        """How many wait, by queue."""
+        return {queue: len(waiters) for queue, waiters in self._waiters.items()}
+
+    def tell(self, looks: Mapping[QueueName, Look | None]) -> None:
+        """Wake as many as have something to take; note when the next message falls due."""
+        for queue, look in looks.items():
+            waiters = self._waiters.get(queue, ())
+            self._wake(queue, len(waiters) if look is None else look.ready)
+            if look is None or look.due_at_us is None:
+                self._due_at_us.pop(queue, None)
+            elif waiters:
+                self._due_at_us[queue] = look.due_at_us
+                self._pause.deadline = min(self._pause.deadline, runtime.now_s() + self._until_due_s())
+
+    def wake_all(self) -> None:
+        """Let everybody try again."""
+        for queue, waiters in self._waiters.items():
+            self._wake(queue, len(waiters))
+
+    async def somebody(self) -> None:
+        """Wait until somebody waits."""
+        await self._somebody.wait()
+
+    def pause(self, seconds: float) -> anyio.CancelScope:
+        """A scope that ends so many seconds from now, or as soon as time makes a message visible that is waited for."""
+        self._pause = anyio.CancelScope(deadline=runtime.now_s() + min(seconds, self._until_due_s()))
+        return self._pause
+
+    def _until_due_s(self) -> float:
+        if not self._due_at_us:
+            return float("inf")
+        return max(0.0, to_s(min(self._due_at_us.values()) - self._clock.now_us()))
+
+    def _wake(self, queue: QueueName, count: int) -> None:
+        for waiter in self._waiters.get(queue, ()):
+            if count <= 0:
+                break
+            if not waiter.woken:
+                waiter.wake()
+                count -= 1
+
+
+class Watch:
+    """Asks for what the others do and for what falls due, as long as anybody waits."""
+
+    def __init__(
+        self,
+        room: WaitingRoom,
+        log: LogWatch,
+        look: Callable[[], Awaitable[None]],
+        transactions: Callable[[], int],
+    ) -> None:
+        self._room = room
+        self._log = log
+        self._look = look
+        self._transactions = transactions
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        looks = 0
+        while True:
+            await self._room.somebody()
+            quiet_s = _LOOKS_S[min(looks, len(_LOOKS_S) - 1)]
+            with self._room.pause(quiet_s) as pause:
+                await self._log.written()
+            if pause.cancelled_caught:
+                looks += 1
+            else:
+                looks = 0
+                before = self._transactions()
+                await runtime.sleep(_FLUSH_S)
+                if self._transactions() != before:
+                    continue  # This process is busy itself: each of its transactions looks.
+            try:
+                await self._look()
+            except ClosedError:
+                return
+            except UnavailableError:
+                looks = 0
+                await runtime.sleep(_LOOKS_S[0])
+            except StorageError:
+                self._room.wake_all()  # Each receiver learns it from its own next attempt.
