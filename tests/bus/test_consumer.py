@@ -45,7 +45,7 @@ async def connected(bus: Bus) -> AsyncGenerator[tuple[Live, FaultyBackend], None
 async def until(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(24 * 3600):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for: it looks from outside
-            await anyio.sleep(0.05)
+            await anyio.sleep(0.5)
 
 
 async def test_a_handler_may_take_much_longer_than_the_lease() -> None:

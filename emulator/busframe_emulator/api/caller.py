@@ -1,0 +1,70 @@
+"""On whose behalf a request is made, and what its queue URLs mean."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Final
+
+from busframe_emulator.engine.errors import no_such_queue
+from busframe_emulator.engine.settings import QueueAddress
+
+_REMEMBERED_MAX: Final = 10_000
+
+
+class Caller:
+    """Where a request comes from: one region, one account, one way to write queue URLs.
+
+    Attributes:
+        region: of the signature's credential scope.
+        account: twelve digits.
+        base_url: scheme and authority as the caller sees them, without a slash at the end.
+        trace_header: of the HTTP request, for the messages it sends; None for most.
+    """
+
+    __slots__ = ("_addresses", "account", "base_url", "region", "trace_header")
+
+    def __init__(self, *, region: str, account: str, base_url: str) -> None:
+        self.region = region
+        self.account = account
+        self.base_url = base_url
+        self.trace_header: str | None = None
+        self._addresses: dict[str, QueueAddress] = {}
+
+    def with_trace(self, trace_header: str) -> Caller:
+        """The same caller, for one request that is part of a trace."""
+        traced = copy(self)
+        traced.trace_header = trace_header
+        return traced
+
+    def queue_url(self, address: QueueAddress) -> str:
+        """The URL under which this caller can reach a queue."""
+        return f"{self.base_url}/{address.account}/{address.name}"
+
+    def own_queue(self, name: str) -> QueueAddress:
+        """The caller's queue of that name."""
+        return QueueAddress(self.region, self.account, name)
+
+    def address(self, queue_url: str) -> QueueAddress:
+        """Which queue a QueueUrl means: what its path says, whatever its host; a bare name is one of the caller's own.
+
+        The region is always the caller's: SQS does not reach into another one.
+        """
+        address = self._addresses.get(queue_url)
+        if address is None:
+            if len(self._addresses) >= _REMEMBERED_MAX:
+                self._addresses.clear()
+            address = self._addresses[queue_url] = self._read(queue_url)
+        return address
+
+    def _read(self, queue_url: str) -> QueueAddress:
+        scheme, separator, rest = queue_url.partition("://")
+        segments = (rest if separator else scheme).split("/")
+        if separator:
+            segments = segments[1:]  # the host
+        match [segment for segment in segments if segment]:
+            case [name] if not separator:
+                return self.own_queue(name)
+            case [*_, account, name]:
+                return QueueAddress(self.region, account, name)
+            case _:
+                raise no_such_queue()

@@ -1,0 +1,329 @@
+"""One client's connection: bytes to requests, responses to bytes, in order.
+
+The rules:
+
+- Requests of one connection are answered one after the other, in the order they came. While a receive waits, or the
+  client does not read its answers, further requests are kept (a backlog) and, beyond `BACKLOG_MAX`, left in the socket.
+- What a client may make the server hold is bounded: the head, the body, the backlog, the time it takes over a request.
+- The end of the client's data is taken as its leaving: a receive that waits is then called off, so that it does not
+  take messages nobody will see.
+"""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - the server is what owns the loop
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
+
+import httptools
+
+from busframe_emulator.server.rendering import CONTINUE
+from busframe_emulator.server.request import CONTENT_LENGTH, EXPECT, HEADERS, Request
+from busframe_emulator.wire.message import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from busframe_emulator.server.driver import Driver
+    from busframe_emulator.server.rendering import Renderer
+    from busframe_emulator.server.routes import Routes
+
+HEAD_BYTES_MAX: Final = 65_536
+"""Of a request line with its headers; an SDK's has about 1,000."""
+
+BODY_BYTES_MAX: Final = 8 * 1_048_576
+"""The largest message is 1 MiB; in JSON a byte of it can take six, but none that takes six may be in a message."""
+
+BACKLOG_MAX: Final = 64
+
+SWEEP_S: Final = 10
+"""Timeouts are counted in sweeps over all connections, since a timer for each request would cost more than the rest."""
+
+REQUEST_SWEEPS_MAX: Final = 6
+"""For sending a whole request, or for reading an answer."""
+
+IDLE_SWEEPS_MAX: Final = 60
+"""Between requests. SDKs keep connections for later, and retry if one was closed on them."""
+
+_READ_BYTES: Final = 65_536
+
+_UNSENT_BYTES_MAX: Final = 65_536
+"""More than this is sent at once, so that pipelined requests cannot make the server hold all their answers."""
+
+_IDLE, _HEAD, _BODY = range(3)
+"""What the client is about: nothing, the head of a request, its body."""
+
+
+class _RefusedError(Exception):
+    """Raised out of the parser's callbacks to stop it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Shared:
+    """What the connections of one server have in common.
+
+    Attributes:
+        buffer: where all of them read to; what is read is used up before the next one reads.
+        log: is told the request and the status of each answer; None for nobody.
+        unsent: the connections that have answers to send once all that was read in this turn of the loop is handled.
+            Sending at once would wake the client's process for each answer, and waking costs more than answering.
+    """
+
+    __slots__ = ("buffer", "connections", "driver", "log", "loop", "renderer", "routes", "unsent")
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        driver: Driver,
+        routes: Routes,
+        renderer: Renderer,
+        log: Callable[[Request, int], None] | None,
+    ) -> None:
+        self.loop = loop
+        self.driver = driver
+        self.routes = routes
+        self.renderer = renderer
+        self.log = log
+        self.connections: set[Connection] = set()
+        self.buffer = memoryview(bytearray(_READ_BYTES))
+        self.unsent: list[Connection] = []
+
+    def flush(self) -> None:
+        """Send all answers there are."""
+        unsent, self.unsent = self.unsent, []
+        for connection in unsent:
+            connection.flush()
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A client's connection, as asyncio and httptools call it."""
+
+    __slots__ = (
+        "_backlog",
+        "_closing",
+        "_head_bytes",
+        "_out",
+        "_parser",
+        "_phase",
+        "_request",
+        "_shared",
+        "_sweeps",
+        "_transport",
+        "_unread",
+        "_waiter",
+        "_waiting",
+    )
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._request = Request()
+        self._phase = _IDLE
+        self._head_bytes = 0
+        self._backlog: deque[Request] | None = None  # made when needed, which for most is never
+        self._waiter: int | None = None
+        self._waiting: Request | None = None  # the one that waits
+        self._out: bytes = b""
+        self._unread = False  # the client does not read its answers
+        self._closing = False
+        self._sweeps = 0
+        self._parser = httptools.HttpRequestParser(self)
+
+    # --- asyncio calls these ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._shared.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it went does not matter
+        """It is gone."""
+        self._closing = True
+        self._shared.connections.discard(self)
+        self._backlog = None
+        del self._parser  # it holds this connection's methods: a cycle that only the garbage collector would end
+        if self._waiter is not None:
+            waiter, self._waiter = self._waiter, None
+            self._shared.driver.cancel(waiter)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - one size for all
+        """Where to read to."""
+        return self._shared.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes came in."""
+        if self._closing:
+            return
+        try:
+            self._parser.feed_data(self._shared.buffer[:nbytes])
+        except httptools.HttpParserUpgrade:
+            # The request itself has been answered; what would follow is not HTTP/1.1.
+            self._refuse(400)
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if not isinstance(cause, _RefusedError):
+                raise
+            self._refuse(cause.status)
+        except httptools.HttpParserError:
+            self._refuse(400)
+        if self._phase == _HEAD:
+            # The read in which a head begins may hold other requests too, so one read more than the limit is let pass.
+            self._head_bytes += nbytes
+            if self._head_bytes > HEAD_BYTES_MAX + _READ_BYTES:
+                self._refuse(431)
+
+    def pause_writing(self) -> None:
+        """The client reads slower than it asks."""
+        self._unread = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._unread = False
+        self._continue()
+
+    # --- the parser calls these -------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._request = Request()
+        self._phase = _HEAD
+        self._sweeps = 0
+
+    def on_url(self, url: bytes) -> None:
+        """The request line's URL, or a piece of it."""
+        self._request.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, whole."""
+        name = name.lower()
+        if name in HEADERS:
+            self._request.headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._phase = _BODY
+        self._head_bytes = 0
+        headers = self._request.headers
+        if int(headers.get(CONTENT_LENGTH, b"0")) > BODY_BYTES_MAX:
+            raise _RefusedError(413)
+        if EXPECT in headers and headers[EXPECT].lower() == b"100-continue" and self._is_free():
+            self._send(CONTINUE)
+
+    def on_body(self, piece: bytes) -> None:
+        """The body, or a piece of it."""
+        request = self._request
+        if not request.body:
+            request.body = piece
+            return
+        if not isinstance(request.body, bytearray):
+            request.body = bytearray(request.body)
+        request.body += piece
+        if len(request.body) > BODY_BYTES_MAX:
+            raise _RefusedError(413)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._phase = _IDLE
+        request = self._request
+        request.method = self._parser.get_method()
+        request.keep_alive = self._parser.should_keep_alive()
+        if self._is_free():
+            self._handle(request)
+        elif not self._closing:
+            if self._backlog is None:
+                self._backlog = deque()
+            self._backlog.append(request)
+            if len(self._backlog) >= BACKLOG_MAX:
+                self._transport.pause_reading()
+
+    # --- answering --------------------------------------------------------------------------------------------------
+
+    def answer(self, response: Response) -> None:
+        """Answer the receive that waited."""
+        request, self._waiting, self._waiter = self._waiting, None, None
+        if request is not None:
+            self._write(request, response)
+        if self._backlog:
+            # Not at once: this is called from within another client's request.
+            self._shared.loop.call_soon(self._continue)
+
+    def flush(self) -> None:
+        """Send the answers there are."""
+        if self._out:
+            out, self._out = self._out, b""
+            self._transport.write(out)
+
+    def sweep(self) -> None:
+        """Count another `SWEEP_S` seconds since the last request began, and leave if they are too many."""
+        self._sweeps += 1
+        if self._phase != _IDLE:
+            if self._sweeps >= REQUEST_SWEEPS_MAX:
+                self._refuse(408)
+        elif self._unread:
+            if self._sweeps >= REQUEST_SWEEPS_MAX:
+                self.abort()
+        elif self._waiter is None and self._sweeps >= IDLE_SWEEPS_MAX:
+            self.close()
+
+    def close(self) -> None:
+        """Leave, once what was written has gone out."""
+        self.flush()
+        self._closing = True
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Leave at once."""
+        self._transport.abort()
+
+    def _is_free(self) -> bool:
+        """Whether a request can be handled now: none waits before it, and the client reads."""
+        return self._waiter is None and not (self._unread or self._backlog or self._closing)
+
+    def _handle(self, request: Request) -> None:
+        outcome = self._shared.routes.handle(request, self)
+        if isinstance(outcome, Response):
+            self._write(request, outcome)
+        else:
+            self._waiter = outcome
+            self._waiting = request
+
+    def _continue(self) -> None:
+        """Handle what was kept, as far as that is possible now."""
+        backlog = self._backlog
+        while backlog and self._waiter is None and not self._unread and not self._closing:
+            self._handle(backlog.popleft())
+        if not backlog and not self._unread and not self._closing:
+            self._transport.resume_reading()
+
+    def _write(self, request: Request, response: Response) -> None:
+        shared = self._shared
+        keep_alive = request.keep_alive
+        self._send(shared.renderer.render(response, keep_alive=keep_alive, with_body=request.method != b"HEAD"))
+        if not keep_alive:
+            self.close()
+        if shared.log is not None:
+            shared.log(request, response.status)
+
+    def _send(self, data: bytes) -> None:
+        """Send with the others of this turn of the loop."""
+        if not self._out:
+            unsent = self._shared.unsent
+            if not unsent:
+                self._shared.loop.call_soon(self._shared.flush)
+            unsent.append(self)
+        self._out += data
+        if len(self._out) > _UNSENT_BYTES_MAX:
+            self.flush()
+
+    def _refuse(self, status: int) -> None:
+        """Say what is wrong with the bytes that came, and leave."""
+        if self._closing:
+            return
+        if self._is_free():
+            response = Response(status, b"text/plain; charset=utf-8", b"")
+            self._send(self._shared.renderer.render(response, keep_alive=False))
+        self.close()

@@ -1,0 +1,128 @@
+"""Drives the engine: hands it the time, wakes it when something is due, and knows who waits for an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from busframe_emulator.api.receiving import Waiting, show_deliveries
+from busframe_emulator.api.service import require_queue
+from busframe_emulator.engine.errors import SqsError
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle  # noqa: TID251 - the server is what owns the loop
+    from collections.abc import Callable
+
+    from busframe_emulator.api.actions import Input, ReceiveMessage
+    from busframe_emulator.api.caller import Caller
+    from busframe_emulator.api.results import AnyResult
+    from busframe_emulator.api.service import Action
+    from busframe_emulator.engine import Engine
+    from busframe_emulator.server.clock import Clock
+    from busframe_emulator.wire.message import Response
+
+_SECOND_US: Final = 1_000_000
+_NEVER_US: Final = 1 << 62
+
+
+class Receiver(Protocol):
+    """Whoever waits for the answer to a receive."""
+
+    def answer(self, response: Response) -> None:
+        """Take the answer."""
+        ...
+
+
+class _Pending(NamedTuple):
+    receiver: Receiver
+    request: ReceiveMessage
+    encode: Callable[[AnyResult], Response]
+
+
+class Driver:
+    """One engine on one event loop. All methods are for the loop's own thread.
+
+    There is one timer, set to the engine's earliest due time, however many messages and receivers there are.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, loop: AbstractEventLoop) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._loop = loop
+        self._pending: dict[int, _Pending] = {}
+        self._timer: TimerHandle | None = None
+        self._timer_us = _NEVER_US
+
+    def perform(
+        self,
+        action: Action,
+        caller: Caller,
+        request: Input,
+        receiver: Receiver,
+        encode: Callable[[AnyResult], Response],
+    ) -> Response | int:
+        """Do what is asked: a response, or the number under which the receiver now waits for one.
+
+        Raises:
+            SqsError: refused.
+        """
+        engine = self._engine
+        now_us = self._clock.now_us()
+        try:
+            result = action.handle(engine, caller, now_us, request)
+        except SqsError:
+            require_queue(engine, caller, now_us, request)
+            raise
+        finally:
+            # Also when it was refused: what was due before it has happened.
+            if engine.answers:
+                self._hand_out()
+            due_us = engine.next_due()
+            if due_us is not None and due_us < self._timer_us:
+                self._set_timer(due_us)
+        if isinstance(result, Waiting):
+            self._pending[result.waiter] = _Pending(receiver, result.request, encode)
+            return result.waiter
+        return encode(result)
+
+    def cancel(self, waiter: int) -> None:
+        """The receiver went away, and takes nothing with it."""
+        del self._pending[waiter]
+        self._engine.cancel(waiter)
+
+    def release_all(self) -> None:
+        """Answer everybody who waits with nothing: the server stops."""
+        for waiter, pending in list(self._pending.items()):
+            self.cancel(waiter)
+            pending.receiver.answer(pending.encode(show_deliveries(pending.request, ())))
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock on, and do what then is due."""
+        self._clock.advance(seconds)
+        self._wake()
+
+    def stop(self) -> None:
+        """Let go of the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wake(self) -> None:
+        self._engine.advance(self._clock.now_us())
+        self._hand_out()
+        self._timer_us = _NEVER_US
+        due_us = self._engine.next_due()
+        if due_us is not None:
+            self._set_timer(due_us)
+
+    def _hand_out(self) -> None:
+        for waiter, reply in self._engine.take_answers():
+            pending = self._pending.pop(waiter)
+            pending.receiver.answer(pending.encode(show_deliveries(pending.request, reply.deliveries)))
+
+    def _set_timer(self, due_us: int) -> None:
+        # An earlier time replaces the timer. When what was due earliest is cancelled the timer stays: it then finds
+        # nothing to do and sets itself anew, which costs less than watching every cancellation.
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = (due_us - self._clock.now_us()) / _SECOND_US
+        self._timer = self._loop.call_later(max(delay_s, 0.0), self._wake)
+        self._timer_us = due_us

@@ -1,0 +1,39 @@
+"""An HTTP request without the transport."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HOST: Final = b"host"
+AUTHORIZATION: Final = b"authorization"
+TARGET: Final = b"x-amz-target"
+CONTENT_TYPE: Final = b"content-type"
+CONTENT_LENGTH: Final = b"content-length"
+ACCEPT: Final = b"accept"
+EXPECT: Final = b"expect"
+TRACE: Final = b"x-amzn-trace-id"
+
+HEADERS: Final = frozenset({HOST, AUTHORIZATION, TARGET, CONTENT_TYPE, CONTENT_LENGTH, ACCEPT, EXPECT, TRACE})
+"""The headers anybody looks at. Others are not kept: an SDK sends a dozen."""
+
+
+class Request:
+    """A request with its body.
+
+    Made empty when it begins, and filled as it is read.
+
+    Attributes:
+        method: such as b"POST".
+        url: path and query, as sent.
+        headers: of `HEADERS`, by lower-case name.
+        keep_alive: whether the client will use the connection again.
+    """
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "url")
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.url = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.body: bytes | bytearray = b""
+        self.keep_alive = True

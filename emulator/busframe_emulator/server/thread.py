@@ -1,0 +1,76 @@
+"""A server in a thread of its own, for tests and for programs that are not asynchronous.
+
+with run_in_thread() as server:
+    sqs = boto3.client("sqs", endpoint_url=server.url, region_name="us-east-1", ...)
+"""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - the server is what owns the loop
+import threading
+from typing import TYPE_CHECKING, Self
+
+from busframe_emulator.server.emulator import EmulatorServer
+from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from busframe_emulator.engine.settings import Limits
+
+
+class ThreadedServer:
+    """A running server. Its methods are safe to call from any thread but its own."""
+
+    def __init__(self, server: EmulatorServer) -> None:
+        self._server = server
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="busframe-emulator", daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(server.start(), self._loop).result()
+
+    @property
+    def url(self) -> str:
+        """The endpoint URL to give to an SDK."""
+        return self._server.url
+
+    @property
+    def port(self) -> int:
+        """The port on the loopback address 127.0.0.1."""
+        return self._server.port
+
+    def advance(self, seconds: float) -> None:
+        """Move the emulator's clock on; on return all that became due has happened and answers are on their way."""
+
+        async def advance() -> None:
+            self._server.advance(seconds)
+
+        asyncio.run_coroutine_threadsafe(advance(), self._loop).result()
+
+    def stop(self) -> None:
+        """Stop the server and its thread. Once is enough, more does no harm."""
+        if not self._thread.is_alive():
+            return
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+
+def run_in_thread(
+    *, region: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT, limits: Limits | None = None
+) -> ThreadedServer:
+    """Start a server on a free port of the loopback address; it stops when the `with` block ends, or by `stop`."""
+    return ThreadedServer(EmulatorServer(region=region, account=account, limits=limits))

@@ -1,0 +1,53 @@
+"""Who calls, by the headers of the request: the region and account of the signature, the host as the caller wrote it.
+
+Signatures are not verified: whoever can reach the emulator may use it. The region is that of the credential scope
+(`Credential=<access key>/<date>/<region>/sqs/aws4_request`). An access key of twelve digits names the account, as it
+does in other emulators; any other belongs to the default account.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from busframe_emulator.api.caller import Caller
+
+DEFAULT_REGION: Final = "us-east-1"
+DEFAULT_ACCOUNT: Final = "000000000000"
+
+_REMEMBERED_MAX: Final = 1_000
+_SCOPE_END: Final = b"/sqs/"
+_SCOPE: Final = re.compile(rb"Credential=([^/,\s]+)/[0-9]{8}/([a-z0-9-]{1,32})$").search
+_ACCOUNT: Final = re.compile(r"[0-9]{12}").fullmatch
+
+
+class Callers:
+    """The callers seen so far. One object per caller, so that nothing has to be parsed twice.
+
+    Args:
+        region, account: of requests that do not say.
+    """
+
+    def __init__(self, *, region: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT) -> None:
+        self._region = region
+        self._account = account
+        self._seen: dict[tuple[bytes, bytes], Caller] = {}
+
+    def find(self, authorization: bytes, host: bytes) -> Caller:
+        """The caller behind the headers Authorization and Host; either may be empty."""
+        # All that is before the service's name; what follows is the signature, different in every request.
+        key = (authorization.partition(_SCOPE_END)[0], host)
+        caller = self._seen.get(key)
+        if caller is None:
+            if len(self._seen) >= _REMEMBERED_MAX:
+                self._seen.clear()
+            caller = self._seen[key] = self._read(*key)
+        return caller
+
+    def _read(self, scope: bytes, host: bytes) -> Caller:
+        region, account = self._region, self._account
+        if match := _SCOPE(scope):
+            access_key, region = match[1].decode("ascii", "replace"), match[2].decode("ascii")
+            if _ACCOUNT(access_key):
+                account = access_key
+        return Caller(region=region, account=account, base_url=f"http://{host.decode('latin-1') or 'localhost'}")

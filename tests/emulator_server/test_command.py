@@ -1,0 +1,109 @@
+"""The command line, as a program of its own, and the AWS CLI against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+AWS = Path(sys.executable).with_name("aws")
+COMMAND = [sys.executable, "-m", "busframe_emulator"]
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    running: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        )
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def environment(**more: str) -> dict[str, str]:
+    source = Path(__file__).parents[2] / "emulator"
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")]), **more}
+
+
+def exported(process: subprocess.Popen[str]) -> dict[str, str]:
+    """The environment that the one printed line tells to set."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("Listening on http://127.0.0.1:")
+    return dict(pair.split("=", 1) for pair in line.partition("export ")[2].split())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_it_listens_and_stops_when_told(
+    start: Callable[..., subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    process = start("--port", "0")
+    variables = exported(process)
+    assert variables["AWS_ENDPOINT_URL_SQS"].startswith("http://127.0.0.1:")
+    process.send_signal(number)
+    assert process.wait(timeout=5) == 0
+    assert process.communicate() == ("", "")
+
+
+def test_a_port_in_use_is_said_in_one_line(start: Callable[..., subprocess.Popen[str]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = start("--port", str(port))
+        _, complaint = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert complaint.startswith(f"busframe emulator: cannot listen on 127.0.0.1:{port}: ")
+    assert complaint.count("\n") == 1
+
+
+def test_the_log_has_a_line_for_every_request(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("--port", "0", "--log")
+    url = exported(process)["AWS_ENDPOINT_URL_SQS"]
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        line.recv(1000)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "200 GET /health\n"
+
+
+@pytest.mark.skipif(not AWS.exists(), reason="awscli is not installed here")
+def test_the_aws_cli_creates_sends_receives_and_deletes(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("--port", "0", "--account", "123456789012")
+    variables = exported(process)
+    endpoint = variables["AWS_ENDPOINT_URL_SQS"]
+
+    def aws(*arguments: str) -> Any:
+        answer = subprocess.run(
+            [str(AWS), "--endpoint-url", endpoint, "--output", "json", "sqs", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment(**variables, AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull),
+        )
+        return json.loads(answer.stdout) if answer.stdout else None
+
+    url = aws("create-queue", "--queue-name", "orders")["QueueUrl"]
+    assert url == f"{endpoint}/123456789012/orders"
+    sent = aws("send-message", "--queue-url", url, "--message-body", "héllo")
+    assert sent["MD5OfMessageBody"] == "be50e8478cf24ff3595bc7307fb91b50"
+    [message] = aws("receive-message", "--queue-url", url, "--wait-time-seconds", "20")["Messages"]
+    assert message["MessageId"] == sent["MessageId"]
+    assert aws("delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"]) is None
+    assert aws("receive-message", "--queue-url", url) is None
