@@ -168,38 +168,32 @@ class Consumer:
 
     async def _work_alone(self, lease: Lease) -> None:
         try:
-            await self._work(lease)
+            await self._work(lease, deque())
         finally:
             self._slots.release()
 
     async def _work_lane(self, name: str) -> None:
-        """Work on the messages of one key, one after the other.
-
-        On an ordered queue a message that was not done holds back those behind it: they are given back untouched, and
-        the broker delivers them again after it.
-        """
+        """Work on the messages of one key, one after the other."""
         lane = self._lanes[name]
-        done = True
         try:
             while lane:
-                lease = lane[0]
+                lease = lane.popleft()
                 try:
-                    if done or not self._ordered:
-                        done = await self._work(lease)
-                    else:
-                        await self._settle(lease, Release(receipt=lease.received.receipt))
+                    await self._work(lease, lane if self._ordered else deque())
                 finally:
-                    lane.popleft()
                     self._slots.release()
         finally:
             del self._lanes[name]
             with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS_S):
-                for lease in lane:
-                    await self._settle(lease, Release(receipt=lease.received.receipt))
-            self._give_slots(len(lane))
+                await self._give_back_all(lane)
 
-    async def _work(self, lease: Lease) -> bool:
-        """Handle one message and settle it. True if those behind it may follow."""
+    async def _work(self, lease: Lease, behind: deque[Lease]) -> None:
+        """Handle one message and settle it.
+
+        Args:
+            lease: the message.
+            behind: those that must not be handled before it is done: the rest of its group on an ordered queue.
+        """
         received = lease.received
         retry = _FOREIGN
         error: Exception | None = None
@@ -214,15 +208,26 @@ class Consumer:
         except BaseException:
             # The drain time is over, or the program is being torn down: nobody has handled it.
             with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS_S):
-                await self._settle(lease, Release(receipt=received.receipt))
+                await self._give_back(lease, behind, delay_s=0)
             raise
         if lease.lost:
             self._counts.lost += 1
-            return False
+            await self._give_back_all(behind)
+            return
         verdict = judge(error, attempt=received.receive_count, retry=retry, random=runtime.random())
         if error is not None:
             self._log_failure(received, error, verdict)
-        return await self._execute(lease, verdict)
+        # Even while being cancelled: the work is done and should count.
+        with anyio.CancelScope(shield=True):
+            match verdict:
+                case Done():
+                    if await self._settle(lease, Acknowledge(receipt=received.receipt)):
+                        self._counts.handled += 1
+                case Again():
+                    if await self._give_back(lease, behind, delay_s=verdict.delay_s):
+                        self._counts.retried += 1
+                case GiveUp():
+                    await self._bury(lease, behind, verdict.reason)
 
     def _log_failure(self, received: Received, error: Exception, verdict: Verdict) -> None:
         what = f"message {received.message_id} of {self._queue}, attempt {received.receive_count}"
@@ -252,24 +257,7 @@ class Consumer:
         )
         return handler, delivery
 
-    async def _execute(self, lease: Lease, verdict: Verdict) -> bool:
-        """Do what was decided, even while being cancelled: the work is done and should count."""
-        receipt = lease.received.receipt
-        may_follow = False
-        with anyio.CancelScope(shield=True):
-            match verdict:
-                case Done():
-                    if await self._settle(lease, Acknowledge(receipt=receipt)):
-                        self._counts.handled += 1
-                    may_follow = True
-                case Again():
-                    if await self._settle(lease, Release(receipt=receipt, delay_s=verdict.delay_s)):
-                        self._counts.retried += 1
-                case GiveUp():
-                    may_follow = await self._bury(lease, verdict.reason)
-        return may_follow
-
-    async def _bury(self, lease: Lease, reason: str) -> bool:
+    async def _bury(self, lease: Lease, behind: deque[Lease], reason: str) -> None:
         """Send to the dead-letter queue, then acknowledge: in this order it may be there twice, and is never lost."""
         received = lease.received
         letter = dead_letter(
@@ -283,11 +271,30 @@ class Consumer:
             await self._sender.send(self._group.dead_queue, letter)
         except BackendError as error:
             _log.error("message %s could not be dead-lettered: %s", received.message_id, error)
-            await self._settle(lease, Release(receipt=received.receipt, delay_s=BURIAL_RETRY_S))
-            return False
+            await self._give_back(lease, behind, delay_s=BURIAL_RETRY_S)
+            return
         if await self._settle(lease, Acknowledge(receipt=received.receipt)):
             self._counts.dead_lettered += 1
-        return True
+
+    async def _give_back(self, lease: Lease, behind: deque[Lease], *, delay_s: float) -> bool:
+        """Have a message delivered again, and before it those that have to wait for it.
+
+        In this order: while the first of a group is still out, the broker delivers nothing of the group, so none of
+        them overtakes it and none comes back into a lane that is being cleared.
+        """
+        await self._give_back_all(behind)
+        return await self._settle(lease, Release(receipt=lease.received.receipt, delay_s=delay_s))
+
+    async def _give_back_all(self, leases: deque[Lease]) -> None:
+        async with anyio.create_task_group() as tasks:
+            while leases:
+                tasks.start_soon(self._give_back_untouched, leases.popleft())
+
+    async def _give_back_untouched(self, lease: Lease) -> None:
+        try:
+            await self._settle(lease, Release(receipt=lease.received.receipt))
+        finally:
+            self._slots.release()
 
     async def _settle(self, lease: Lease, settlement: Acknowledge | Release) -> bool:
         """Settle; the lease is kept until the broker has heard."""

@@ -256,9 +256,11 @@ async def test_messages_of_one_key_do_not_overlap_and_other_keys_go_on() -> None
 async def test_an_ordered_group_handles_each_key_in_order_through_failures() -> None:
     bus = Bus("shop")
     done: list[str] = []
+    attempts: list[tuple[str, int]] = []
 
     @bus.subscribe(OrderPlaced, group="billing", ordered=True, concurrency=20, retry=AT_ONCE)
     async def bill(order: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+        attempts.append((order.order, delivery.attempt))
         if order.order.endswith("3") and delivery.attempt == 1:
             raise ConnectionError
         done.append(order.order)
@@ -270,6 +272,8 @@ async def test_an_ordered_group_handles_each_key_in_order_through_failures() -> 
         await until(lambda: len(done) == 16)
     for customer in "ab":
         assert [order for order in done if order[0] == customer] == [f"{customer}{n}" for n in range(8)]
+        # Not worn out by being given back over and over.
+        assert [n for order, n in attempts if order == f"{customer}3"] == [1, 2]
 
 
 async def test_an_error_in_the_program_comes_out_as_it_is() -> None:
