@@ -193,6 +193,9 @@ class Engine:
         waiter = Waiter(self._waiters_made, queue, request.limit, visibility_us)
         queue.waiters[waiter.number] = self._waiters[waiter.number] = waiter
         self._timers.arm(now_us + wait_us, waiter)
+        if queue.visible and settings.redrive is not None and settings.redrive.target == queue.address:
+            # This very receive may have dead-lettered messages to where they were.
+            self._touched.append(queue)
         return Parked(waiter=waiter.number)
 
     def _delete(self, now_us: int, request: Delete) -> Done:
@@ -271,7 +274,7 @@ class Engine:
         settings.deduplication_scope = queue.settings.deduplication_scope
         queue.settings = settings
         queue.modified_us = now_us
-        queue.plan_housekeeping()
+        queue.housekeep(now_us)
         self._tell(Event("queue_changed", now_us, request.queue))
         return _DONE
 
@@ -290,6 +293,9 @@ class Engine:
         if redrive.target != address:
             if target is None:
                 raise invalid_value("RedrivePolicy", _redrive_text(redrive), "Dead letter target does not exist.")
+            if (redrive.target.region, redrive.target.account) != (address.region, address.account):
+                reason = "Dead-letter queue must be in the same account and region as the source."
+                raise invalid_value("RedrivePolicy", _redrive_text(redrive), reason)
             if target.settings.fifo != settings.fifo:
                 kind = "FIFO" if settings.fifo else "standard"
                 reason = f"Dead-letter queue must be same type of queue as the source: {kind}."

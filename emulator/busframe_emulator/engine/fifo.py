@@ -3,7 +3,8 @@
 One rule explains all that was observed of Amazon SQS: the *head* of a group is its first message that is still there.
 A group can be served only while its head is visible. Groups are served in the order in which their heads last became
 visible (when sent, or after the delay, or when the invisibility ended); on a tie the one served longer ago comes
-first. A group that is served gives its messages in order, up to the first that is not visible.
+first, and of two that were never served the one whose head was sent first. A group that is served gives its messages
+in order, up to the first that is not visible.
 
 So a group with a message in flight gives nothing, unless it is an earlier message that came back; a released message
 keeps its place; and a delayed message holds back those behind it.
@@ -12,10 +13,11 @@ keeps its place; and a delayed message holds back those behind it.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from busframe_emulator.engine.message import GONE, VISIBLE
+from busframe_emulator.engine.timers import SWEEP_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,30 +30,27 @@ class Group:
 
     Attributes:
         messages: removed ones stay until they are at the front.
-        served: the number of the receive that last served it; 0 if none did.
-        ready: the number of its live entry in the ready heap; 0 if it has none.
-        ready_us: the time in that entry.
+        served: the larger, the later it was last served; 0 if it never was.
+        ready: the ordinal of the head for which it has a live entry in the ready heap; 0 if it has none.
     """
 
-    __slots__ = ("messages", "name", "ready", "ready_us", "served")
+    __slots__ = ("messages", "name", "ready", "served")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.messages: deque[Message] = deque()
         self.served = 0
         self.ready = 0
-        self.ready_us = 0
 
 
 class FifoOrder:
     """The groups of one queue, and which of them can be served, in order."""
 
-    __slots__ = ("_entries", "_groups", "_ready", "_services", "_serving")
+    __slots__ = ("_groups", "_ready", "_services", "_serving")
 
     def __init__(self) -> None:
         self._groups: dict[str, Group] = {}
         self._ready: list[tuple[int, int, int, Group]] = []
-        self._entries = 0
         self._services = 0
         self._serving: list[Group] = []
 
@@ -81,8 +80,8 @@ class FifoOrder:
         """Give visible messages, group by group. Until `served` is called the groups' heads stay as they are."""
         ready = self._ready
         while ready:
-            _, _, entry, group = heappop(ready)
-            if entry != group.ready:
+            _, _, head, group = heappop(ready)
+            if head != group.ready:
                 continue
             group.ready = 0
             self._serving.append(group)
@@ -95,14 +94,20 @@ class FifoOrder:
     def served(self) -> None:
         """The receive is over: note whom it served."""
         if self._serving:
-            self._services += 1
             groups, self._serving = self._serving, []
             for group in groups:
+                self._services += 1
                 group.served = self._services
                 self._refresh(group)
 
     def pick(self, index: int) -> None:
         """The order of a FIFO queue is no matter of chance."""
+
+    def sweep(self, visible: int) -> None:  # noqa: ARG002 - the groups say how many entries can count
+        """Drop entries that no longer count, where they are the greater part: nobody may be receiving."""
+        if len(self._ready) > 2 * len(self._groups) + SWEEP_MIN:
+            self._ready[:] = [entry for entry in self._ready if entry[2] == entry[3].ready]
+            heapify(self._ready)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -123,10 +128,7 @@ class FifoOrder:
         if head.state != VISIBLE or head.rare is None:
             group.ready = 0
             return
-        available_us = head.rare.available_us
-        if group.ready and group.ready_us == available_us:
-            return
-        self._entries += 1
-        group.ready = self._entries
-        group.ready_us = available_us
-        heappush(self._ready, (available_us, group.served, self._entries, group))
+        # A head that has an entry keeps its time: it can only be hidden by being taken out.
+        if group.ready != head.ordinal:
+            group.ready = head.ordinal
+            heappush(self._ready, (head.rare.available_us, group.served, head.ordinal, group))

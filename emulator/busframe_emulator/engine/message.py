@@ -37,7 +37,7 @@ class Rare:
         source: the queue it was dead-lettered from.
         receives_before: receive count when it came into this queue; what counts toward maxReceiveCount came later.
         enqueued_us: start of its retention, where that is not when it was sent.
-        copies: extra copies lying visible while it is in flight.
+        copies: extra copies lying visible while it is in flight: one at most.
         group, fifo_group, deduplication_id, sequence: of a FIFO queue; `group` also of a fair queue.
         available_us: when it last became visible, on a FIFO queue.
     """

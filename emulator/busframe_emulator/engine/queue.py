@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine.deduplication import DeduplicationWindow, FirstSend
@@ -20,6 +20,7 @@ from busframe_emulator.engine.fifo import FifoOrder
 from busframe_emulator.engine.message import BURIED, DELAYED, GONE, IN_FLIGHT, NOTHING_RARE, VISIBLE, Message, Rare
 from busframe_emulator.engine.requests import Deliveries, Delivery, Done, Sent
 from busframe_emulator.engine.standard import StandardOrder
+from busframe_emulator.engine.timers import SWEEP_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,12 +63,17 @@ class Surroundings:
 
 
 class Housekeeping:
-    """A queue's own timer: retention and the deduplication window."""
+    """A queue's own timer: retention and the deduplication window.
 
-    __slots__ = ("_queue", "timer")
+    Attributes:
+        due_us: when it fires, while it has a timer.
+    """
+
+    __slots__ = ("_queue", "due_us", "timer")
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
+        self.due_us = 0
         self.timer = 0
 
     def fire(self, at_us: int) -> None:
@@ -211,9 +217,15 @@ class Queue:
     def _new_message(self, now_us: int, body: str) -> Message:
         self._ordinal = ordinal = self._ordinal + 1
         message = self._messages[ordinal] = Message(self, ordinal, body, now_us)
-        if not self._housekeeping.timer:
-            self._around.timers.arm(now_us + self.settings.retention_us, self._housekeeping)
+        due_us = now_us + self.settings.retention_us
+        # It may be set already, for something that falls due later than this message: a deduplication id.
+        if not self._housekeeping.timer or due_us < self._housekeeping.due_us:
+            self._plan(due_us)
         return message
+
+    def _plan(self, due_us: int) -> None:
+        self._housekeeping.due_us = due_us
+        self._around.timers.arm(due_us, self._housekeeping)
 
     def _enter(self, message: Message, now_us: int, delay_us: int) -> None:
         around = self._around
@@ -276,7 +288,7 @@ class Queue:
         order = self._order
         candidates = order.candidates()
         while len(picked) < limit:
-            if around.ask is not None:
+            if around.ask is not None and self._groups is None:
                 index = around.ask("recv.pick", (self.address.name, self._receives, len(picked)))
                 if index is not None:
                     order.pick(index)
@@ -292,17 +304,18 @@ class Queue:
                 message.state = IN_FLIGHT
                 self.visible -= 1
                 self.in_flight += 1
+        # Before the moves: a queue that is its own dead-letter queue shows them again in groups that were served now.
+        order.served()
         if target is not None:
             for message in dead:
                 self._move(message, target, now_us)
-        order.served()
         return picked
 
     def _deliver(self, message: Message, now_us: int, visibility_us: int) -> Delivery:
         around = self._around
         message.receive_count = delivery = message.receive_count + 1
         message.received_us = now_us
-        if not message.first_received_us:
+        if delivery == 1:
             message.first_received_us = now_us
         if visibility_us:
             around.timers.arm(now_us + visibility_us, message)
@@ -431,9 +444,10 @@ class Queue:
             self._remove(message)
         if self._deduplication is not None:
             self._deduplication.forget(at_us)
-        self.plan_housekeeping()
+        self._order.sweep(self.visible)
+        self._plan_housekeeping()
 
-    def plan_housekeeping(self) -> None:
+    def _plan_housekeeping(self) -> None:
         """Set the queue's own timer to when something will be too old."""
         retention_us = self.settings.retention_us
         due: list[int] = []
@@ -444,7 +458,9 @@ class Queue:
         if self._deduplication is not None and (forget_us := self._deduplication.next_due()) is not None:
             due.append(forget_us)
         if due:
-            self._around.timers.arm(min(due), self._housekeeping)
+            self._plan(min(due))
+        else:
+            self._around.timers.disarm(self._housekeeping)
 
     def end_wait(self, waiter: Waiter) -> None:
         """Answer a waiting receive with nothing."""
@@ -488,6 +504,8 @@ class Queue:
 
     def _show(self, message: Message, at_us: int) -> None:
         message.state = VISIBLE
+        if message.rare is not None:
+            message.rare.copies = 0
         self.visible += 1
         self._order.became_visible(message, at_us)
         if self.waiters:
@@ -508,7 +526,12 @@ class Queue:
         self._tell("deleted", now_us, message, message.receive_count)
         self._count_out(message)
         message.state = BURIED
+        if message.rare is not None:
+            message.rare.copies = 0
         self._around.timers.arm(now_us + burial_us, message)
+        if self.visible:
+            # There is room in flight for one more.
+            self._wake()
 
     def _remove(self, message: Message) -> None:
         self._count_out(message)
@@ -527,7 +550,8 @@ class Queue:
         self._tell("moved", now_us, message, message.receive_count)
         self._remove(message)
         old = message.rare or NOTHING_RARE
-        moved = target._new_message(message.sent_us, message.body)
+        moved = target._new_message(now_us if target.settings.fifo else message.sent_us, message.body)
+        moved.sent_us = message.sent_us
         moved.receive_count = message.receive_count
         moved.first_received_us = message.first_received_us
         moved.rare = rare = Rare()
@@ -544,9 +568,18 @@ class Queue:
             rare.enqueued_us = now_us
             target._groups.add(moved, rare)
         else:
-            heappush(target._aged, (moved.enqueued_us, moved.ordinal))
-            target.plan_housekeeping()
+            target._note_age(moved)
         target._show(moved, now_us)
+        if moved.enqueued_us + target.settings.retention_us <= now_us:
+            # It is too old already for where it comes to.
+            target.housekeep(now_us)
+
+    def _note_age(self, message: Message) -> None:
+        aged = self._aged
+        heappush(aged, (message.enqueued_us, message.ordinal))
+        if len(aged) > 2 * len(self._messages) + SWEEP_MIN:
+            aged[:] = [entry for entry in aged if entry[1] in self._messages]
+            heapify(aged)
 
     def _count_out(self, message: Message) -> None:
         state = message.state

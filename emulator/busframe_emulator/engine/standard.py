@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine.message import VISIBLE
+from busframe_emulator.engine.timers import SWEEP_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,9 +59,23 @@ class StandardOrder:
             del line[index]
             line.appendleft(message)
 
+    def sweep(self, visible: int) -> None:
+        """Drop entries that no longer count, where they are the greater part: nobody may be receiving.
+
+        Args:
+            visible: how many messages of the queue are visible.
+        """
+        line = self._line
+        if len(line) > 2 * visible + SWEEP_MIN:
+            self._line = deque(message for message in line if message.state == VISIBLE or _has_copy(message))
+
     def clear(self) -> None:
         """Forget everything."""
         self._line.clear()
+
+
+def _has_copy(message: Message) -> bool:
+    return message.rare is not None and message.rare.copies > 0
 
 
 def _take_copy(message: Message) -> bool:

@@ -1,0 +1,483 @@
+"""A second SQS, written from the rules and not from the engine: lists, linear scans, nothing clever.
+
+A message is a row with the time from which it can be received; whether it is visible, in flight or delayed follows
+from that time and the clock. Every question is answered by looking at every row. It is as slow as it is easy to check,
+and the engine must agree with it.
+
+Where the rules leave an order open, this says which one calm is: whatever has been visible longest comes first, and of
+two that became visible at one instant the one that was hidden (or sent) first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from busframe_emulator.engine.settings import QueueSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from busframe_emulator.engine import Limits, QueueAddress
+
+
+class RefusedError(Exception):
+    """The request is refused; `shape` names the error."""
+
+    def __init__(self, shape: str) -> None:
+        super().__init__(shape)
+        self.shape = shape
+
+
+@dataclass(frozen=True)
+class Receipt:
+    queue: int
+    place: int
+    delivery: int
+
+
+@dataclass(frozen=True)
+class Name:
+    """A message identifier: which message of which queue."""
+
+    queue: int
+    place: int
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One message handed out."""
+
+    name: Name
+    receipt: Receipt
+    body: str
+    count: int
+    sent_us: int
+    first_us: int
+    group: str | None
+    deduplication: str | Name | None
+    sequence: Name | None
+    source: QueueAddress | None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a send is answered with."""
+
+    name: Name
+    sequence: Name | None
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class Sending:
+    body: str
+    size_bytes: int
+    group: str | None
+    deduplication_id: str | None
+    delay_us: int | None
+
+
+@dataclass(frozen=True)
+class Settling:
+    """Hide the message for so long, or delete it (None)."""
+
+    receipt: Receipt
+    visibility_us: int | None
+
+
+@dataclass
+class Row:
+    """A message that is in a queue."""
+
+    place: int
+    name: Name
+    body: str
+    group: str | None
+    deduplication: str | Name | None
+    sent_us: int
+    enqueued_us: int
+    visible_us: int
+    """It can be received from here on."""
+    hidden: int
+    """Counts up over all hidings and sendings."""
+    count: int = 0
+    count_here: int = 0
+    first_us: int = 0
+    received_us: int = 0
+    source: QueueAddress | None = None
+
+
+@dataclass
+class Store:
+    """A queue."""
+
+    number: int
+    address: QueueAddress
+    settings: QueueSettings
+    rows: list[Row] = field(default_factory=list[Row])
+    sent: int = 0
+    firsts: list[tuple[int, str, str, Accepted]] = field(default_factory=list[tuple[int, str, str, Accepted]])
+    """Since when, the scope, the deduplication id, the answer."""
+    served: dict[str | None, int] = field(default_factory=dict[str | None, int])
+    """When each group was last served; a group without messages is forgotten."""
+    purged_us: int | None = None
+
+
+@dataclass
+class Wait:
+    number: int
+    store: Store
+    limit: int
+    visibility_us: int
+    until_us: int
+
+
+class Reference:
+    """All queues."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.now_us = 0
+        self.answers: list[tuple[int, QueueAddress, list[Handed]]] = []
+        self.limits = limits
+        self.stores: list[Store] = []
+        self.waits: list[Wait] = []
+        self.deleted_us: dict[QueueAddress, int] = {}
+        self._numbers: Counter[str] = Counter()
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def advance(self, now_us: int) -> None:
+        """Go from one instant at which something happens to the next."""
+        while (instant_us := self._next_instant()) is not None and instant_us <= now_us:
+            self.now_us = instant_us
+            self._settle()
+        self.now_us = now_us
+
+    def _next_instant(self) -> int | None:
+        instants = [wait.until_us for wait in self.waits]
+        for store in self.stores:
+            for row in store.rows:
+                instants += [row.visible_us, row.enqueued_us + store.settings.retention_us]
+        return min((instant for instant in instants if instant > self.now_us), default=None)
+
+    def _settle(self) -> None:
+        """All that follows from the time it is: messages grow too old, waits end, waits are served."""
+        self._drop_old()
+        for wait in [wait for wait in self.waits if wait.until_us <= self.now_us]:
+            self.waits.remove(wait)
+            self.answers.append((wait.number, wait.store.address, []))
+        self._serve_waits()
+
+    def _drop_old(self) -> None:
+        for store in self.stores:
+            for row in [row for row in store.rows if row.enqueued_us + store.settings.retention_us <= self.now_us]:
+                self._drop(store, row)
+
+    def _serve_waits(self) -> None:
+        again = True
+        while again:
+            again = False
+            for store in self.stores:
+                while waits := [wait for wait in self.waits if wait.store is store]:
+                    wait, before = waits[0], self._places()
+                    handed = self._take(store, wait.limit, wait.visibility_us, short=False)
+                    if self._places() != before:
+                        again = True
+                    if not handed:
+                        break
+                    self.waits.remove(wait)
+                    self.answers.append((wait.number, store.address, handed))
+                    again = True
+
+    def _places(self) -> list[int]:
+        return [store.sent for store in self.stores]
+
+    # --- queues -----------------------------------------------------------------------------------------------------
+
+    def create(self, address: QueueAddress, settings: Mapping[str, object]) -> None:
+        store = self._find(address)
+        if store is not None:
+            if any(getattr(store.settings, name) != value for name, value in settings.items()):
+                raise RefusedError("QueueNameExists")
+            return
+        if self.now_us < self.deleted_us.get(address, -1) + self.limits.recreate_after_us:
+            raise RefusedError("QueueDeletedRecently")
+        made = replace(QueueSettings(), **settings)  # type: ignore[arg-type]  # the histories know the names
+        redrive = made.redrive
+        if redrive is not None and redrive.target != address and self._find(redrive.target) is None:
+            raise RefusedError("InvalidParameterValueException")
+        self.stores.append(Store(self._next("queue"), address, made))
+
+    def change(self, address: QueueAddress, settings: Mapping[str, object]) -> None:
+        store = self._get(address)
+        store.settings = replace(store.settings, **settings)  # type: ignore[arg-type]  # the histories know the names
+        self._drop_old()
+        self._serve_waits()
+
+    def remove(self, address: QueueAddress) -> None:
+        store = self._get(address)
+        self.stores.remove(store)
+        self.deleted_us[address] = self.now_us
+        for wait in [wait for wait in self.waits if wait.store is store]:
+            self.waits.remove(wait)
+            self.answers.append((wait.number, wait.store.address, []))
+
+    def purge(self, address: QueueAddress) -> None:
+        store = self._get(address)
+        if store.purged_us is not None and self.now_us < store.purged_us + self.limits.purge_interval_us:
+            raise RefusedError("PurgeQueueInProgress")
+        store.rows.clear()
+        store.firsts.clear()
+        store.served.clear()
+        store.purged_us = self.now_us
+
+    def counts(self, address: QueueAddress) -> tuple[int, int, int] | None:
+        """Visible, in flight, delayed; None if there is no such queue."""
+        store = self._find(address)
+        if store is None:
+            return None
+        visible = sum(row.visible_us <= self.now_us for row in store.rows)
+        in_flight = self._in_flight(store)
+        return visible, in_flight, len(store.rows) - visible - in_flight
+
+    # --- requests about messages ------------------------------------------------------------------------------------
+
+    def single(self, address: QueueAddress, request: Sending | Settling) -> Accepted | None:
+        answer = self._do(self._get(address), request)
+        self._serve_waits()
+        return answer
+
+    def batch(self, address: QueueAddress, requests: list[Sending | Settling]) -> list[Accepted | RefusedError | None]:
+        store = self._get(address)
+        for request in requests:
+            if isinstance(request, Sending) and store.settings.fifo:
+                named = request.deduplication_id is not None or store.settings.content_deduplication
+                if request.group is None or not named:
+                    raise RefusedError("InvalidParameterValueException")
+        outcomes: list[Accepted | RefusedError | None] = []
+        for request in requests:
+            try:
+                outcomes.append(self._do(store, request))
+            except RefusedError as error:
+                outcomes.append(error)
+        self._serve_waits()
+        return outcomes
+
+    def _do(self, store: Store, request: Sending | Settling) -> Accepted | None:
+        if isinstance(request, Sending):
+            return self._send(store, request)
+        if request.visibility_us is None:
+            self._delete(store, request.receipt)
+        else:
+            self._hide(store, request.receipt, request.visibility_us)
+        return None
+
+    def _send(self, store: Store, request: Sending) -> Accepted:
+        settings = store.settings
+        if request.size_bytes > settings.message_bytes_max:
+            raise RefusedError("InvalidParameterValueException")
+        if not settings.fifo:
+            if request.deduplication_id is not None:
+                raise RefusedError("InvalidParameterValueException")
+            return self._enqueue(
+                store, request, None, settings.delay_us if request.delay_us is None else request.delay_us
+            )
+        scope, key = self._deduplication(settings, request)
+        for since_us, *known, first in store.firsts:
+            if known == [scope, key] and self.now_us < since_us + self.limits.deduplication_us:
+                return replace(first, duplicate=True)
+        accepted = self._enqueue(store, request, key, settings.delay_us)
+        store.firsts.append((self.now_us, scope, key, accepted))
+        return accepted
+
+    def _deduplication(self, settings: QueueSettings, request: Sending) -> tuple[str, str]:
+        """Say within what and under which id a FIFO queue knows the message."""
+        if request.group is None:
+            raise RefusedError("MissingRequiredParameterException")
+        if request.delay_us:
+            raise RefusedError("InvalidParameterValueException")
+        scope = request.group if settings.deduplication_scope == "messageGroup" else ""
+        if request.deduplication_id is not None:
+            return scope, request.deduplication_id
+        if not settings.content_deduplication:
+            raise RefusedError("InvalidParameterValueException")
+        return scope, sha256(request.body.encode()).hexdigest()
+
+    def _enqueue(self, store: Store, request: Sending, deduplication_id: str | None, delay_us: int) -> Accepted:
+        store.sent += 1
+        name = Name(store.number, store.sent)
+        row = Row(
+            place=store.sent,
+            name=name,
+            body=request.body,
+            group=request.group,
+            deduplication=deduplication_id,
+            sent_us=self.now_us,
+            enqueued_us=self.now_us,
+            visible_us=self.now_us + delay_us,
+            hidden=self._next("hidden"),
+        )
+        store.rows.append(row)
+        return Accepted(name, name if store.settings.fifo else None, duplicate=False)
+
+    # --- receiving --------------------------------------------------------------------------------------------------
+
+    def receive(
+        self, address: QueueAddress, limit: int, visibility_us: int | None, wait_us: int | None
+    ) -> list[Handed] | int:
+        """Receive, or begin to wait: then the number of the wait."""
+        store = self._get(address)
+        if visibility_us is None:
+            visibility_us = store.settings.visibility_us
+        if wait_us is None:
+            wait_us = store.settings.wait_us
+        handed: list[Handed] | int = self._take(store, limit, visibility_us, short=wait_us == 0)
+        if not handed and wait_us:
+            wait = Wait(self._next("wait"), store, limit, visibility_us, self.now_us + wait_us)
+            self.waits.append(wait)
+            handed = wait.number
+        self._drop_old()
+        self._serve_waits()
+        return handed
+
+    def cancel(self, number: int) -> None:
+        self.waits = [wait for wait in self.waits if wait.number != number]
+
+    def _take(self, store: Store, limit: int, visibility_us: int, *, short: bool) -> list[Handed]:
+        room = self.limits.in_flight_max - self._in_flight(store)
+        if room <= 0:
+            if short and not store.settings.fifo:
+                raise RefusedError("OverLimit")
+            return []
+        redrive = store.settings.redrive
+        target = self._find(redrive.target) if redrive is not None else None
+        picked: list[Row] = []
+        dead: list[Row] = []
+        served: list[str | None] = []
+        for row in self._in_order(store):
+            if len(picked) == min(limit, room):
+                break
+            if row.group not in served:
+                served.append(row.group)
+            exhausted = redrive is not None and target is not None and row.count_here >= redrive.max_receive_count
+            (dead if exhausted else picked).append(row)
+        if store.settings.fifo:
+            for group in served:
+                store.served[group] = self._next("service")
+        for row in dead:
+            assert target is not None
+            self._move(store, row, target)
+        self._drop_old()
+        return [self._hand_out(store, row, visibility_us) for row in picked]
+
+    def _in_order(self, store: Store) -> list[Row]:
+        """All that could be received now, first come first."""
+        if not store.settings.fifo:
+            visible = [row for row in store.rows if row.visible_us <= self.now_us]
+            return sorted(visible, key=lambda row: (row.visible_us, row.hidden))
+        groups: dict[str | None, list[Row]] = {}
+        for row in store.rows:
+            groups.setdefault(row.group, []).append(row)
+        ready = [rows for rows in groups.values() if rows[0].visible_us <= self.now_us]
+        ready.sort(key=lambda rows: (rows[0].visible_us, store.served.get(rows[0].group, 0), rows[0].place))
+        line: list[Row] = []
+        for rows in ready:
+            for row in rows:
+                if row.visible_us > self.now_us:
+                    break
+                line.append(row)
+        return line
+
+    def _hand_out(self, store: Store, row: Row, visibility_us: int) -> Handed:
+        row.count += 1
+        row.count_here += 1
+        row.received_us = self.now_us
+        if row.count == 1:
+            row.first_us = self.now_us
+        row.visible_us = self.now_us + visibility_us
+        row.hidden = self._next("hidden")
+        return Handed(
+            name=row.name,
+            receipt=Receipt(store.number, row.place, row.count),
+            body=row.body,
+            count=row.count,
+            sent_us=row.sent_us,
+            first_us=row.first_us,
+            group=row.group,
+            deduplication=row.deduplication,
+            sequence=Name(store.number, row.place) if store.settings.fifo else None,
+            source=row.source,
+        )
+
+    def _move(self, store: Store, row: Row, target: Store) -> None:
+        """Dead-letter: as if sent to the other queue, with its name, its age (FIFO: born again) and its receives."""
+        self._drop(store, row)
+        target.sent += 1
+        moved = replace(
+            row,
+            place=target.sent,
+            deduplication=row.name if target.settings.fifo else None,
+            enqueued_us=self.now_us if target.settings.fifo else row.enqueued_us,
+            visible_us=self.now_us,
+            hidden=self._next("hidden"),
+            count_here=0,
+            source=store.address,
+        )
+        target.rows.append(moved)
+
+    # --- settling ---------------------------------------------------------------------------------------------------
+
+    def _delete(self, store: Store, receipt: Receipt) -> None:
+        row = self._row(store, receipt)
+        if row is None:
+            return
+        newest = receipt.delivery == row.count
+        if store.settings.fifo and (not newest or row.visible_us <= self.now_us):
+            raise RefusedError("InvalidParameterValueException")
+        if newest:
+            self._drop(store, row)
+
+    def _hide(self, store: Store, receipt: Receipt, visibility_us: int) -> None:
+        row = self._row(store, receipt)
+        if row is None:
+            raise RefusedError("InvalidParameterValueException")
+        visible = row.visible_us <= self.now_us
+        if store.settings.fifo and (receipt.delivery != row.count or visible):
+            raise RefusedError("InvalidParameterValueException")
+        if visible:
+            return
+        if self.now_us + visibility_us > row.received_us + self.limits.visibility_us_max:
+            raise RefusedError("InvalidParameterValueException")
+        row.visible_us = self.now_us + visibility_us
+        row.hidden = self._next("hidden")
+
+    # --- small things -----------------------------------------------------------------------------------------------
+
+    def _row(self, store: Store, receipt: Receipt) -> Row | None:
+        if receipt.queue != store.number:
+            raise RefusedError("ReceiptHandleIsInvalid")
+        return next((row for row in store.rows if row.place == receipt.place), None)
+
+    def _drop(self, store: Store, row: Row) -> None:
+        store.rows = [other for other in store.rows if other is not row]
+        if not any(other.group == row.group for other in store.rows):
+            store.served.pop(row.group, None)
+
+    def _in_flight(self, store: Store) -> int:
+        return sum(row.visible_us > self.now_us and row.count_here > 0 for row in store.rows)
+
+    def _find(self, address: QueueAddress) -> Store | None:
+        return next((store for store in self.stores if store.address == address), None)
+
+    def _get(self, address: QueueAddress) -> Store:
+        store = self._find(address)
+        if store is None:
+            raise RefusedError("QueueDoesNotExist")
+        return store
+
+    def _next(self, what: str) -> int:
+        self._numbers[what] += 1
+        return self._numbers[what]
