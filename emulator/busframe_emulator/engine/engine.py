@@ -81,7 +81,6 @@ class Engine:
         self._around = Surroundings(
             queues=self._queues,
             timers=self._timers,
-            ids=ids,
             limits=self._limits,
             ask=None if chooser is CALM else chooser.ask,
             sink=sink,
@@ -140,7 +139,9 @@ class Engine:
         Raises:
             SqsError: the request is refused and changed nothing.
         """
-        self.advance(now_us)
+        if now_us >= self._timers.earliest_us or now_us < self._now_us:
+            self.advance(now_us)
+        self._now_us = now_us
         reply = self._actions[type(request)](now_us, request)
         if self._touched:
             self._serve_waiters(now_us)
@@ -258,9 +259,9 @@ class Engine:
         settings = replace(QueueSettings(), **request.settings)  # type: ignore[arg-type]  # names are checked by the caller
         self._check_redrive(address, settings)
         self._queues_made += 1
-        uid = self._ids.queue_uid(self._queues_made)
+        ids = self._ids.for_queue(self._queues_made)
         self._queues[address] = Queue(
-            self._around, address, uid=uid, settings=settings, tags=request.tags, now_us=now_us
+            self._around, address, ids=ids, settings=settings, tags=request.tags, now_us=now_us
         )
         self._tell(Event("queue_created", now_us, address))
         return _DONE

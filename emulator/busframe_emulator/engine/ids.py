@@ -9,13 +9,10 @@ from __future__ import annotations
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from struct import Struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 from zlib import crc32
 
 from busframe_emulator.engine.errors import SqsError
-
-if TYPE_CHECKING:
-    from busframe_emulator.engine.queue import Queue
 
 _M64: Final = (1 << 64) - 1
 _M60: Final = (1 << 60) - 1
@@ -31,13 +28,6 @@ _SEQUENCE_BASE: Final = 18_850_000_000_000_000_000
 _SEQUENCE_STEP: Final = 256
 
 
-class ReceiptParts(NamedTuple):
-    """What a receipt says: which message of the queue, and which of its deliveries."""
-
-    ordinal: int
-    delivery: int
-
-
 class Ids:
     """The names of one engine.
 
@@ -45,31 +35,46 @@ class Ids:
         salt: 64 bits; two engines with different salts do not know each other's receipts.
     """
 
-    __slots__ = ("_check_seed", "_salt")
+    __slots__ = ("_salt",)
 
     def __init__(self, salt: int) -> None:
         self._salt = salt & _M64
-        self._check_seed = (self._salt ^ (self._salt >> 32)) & 0xFFFF_FFFF
 
-    def queue_uid(self, number: int) -> int:
-        """Name the `number`-th queue of this engine: 64 bits, never twice."""
+    def for_queue(self, number: int) -> QueueIds:
+        """The names in the `number`-th queue of this engine."""
         mixed = (self._salt + number * _GOLDEN) & _M64
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58_476D_1CE4_E5B9) & _M64
-        return mixed ^ (mixed >> 31)
+        return QueueIds(mixed ^ (mixed >> 31), (self._salt ^ (self._salt >> 32)) & 0xFFFF_FFFF)
 
-    def message_id(self, queue_uid: int, ordinal: int) -> str:
+
+class QueueIds:
+    """The names in one queue. A queue of the same name before or after has others.
+
+    Args:
+        uid: 64 bits that no other queue has.
+        check_seed: 32 bits, the same for all queues of an engine.
+    """
+
+    __slots__ = ("_check_seed", "_id_prefix", "_uid")
+
+    def __init__(self, uid: int, check_seed: int) -> None:
+        self._uid = uid
+        self._check_seed = check_seed
+        high = f"{uid:016x}"
+        self._id_prefix = f"{high[:8]}-{high[8:12]}-4{high[12:15]}-a"
+
+    def message_id(self, ordinal: int) -> str:
         """Name a message: the form of a random UUID, unique by arithmetic rather than by luck."""
-        high = f"{queue_uid:016x}"
-        low = f"{(ordinal * _GOLDEN + queue_uid) & _M60:015x}"
-        return f"{high[:8]}-{high[8:12]}-4{high[12:15]}-a{low[:3]}-{low[3:]}"
+        low = f"{(ordinal * _GOLDEN + self._uid) & _M60:015x}"
+        return f"{self._id_prefix}{low[:3]}-{low[3:]}"
 
-    def receipt(self, queue_uid: int, ordinal: int, delivery: int) -> str:
+    def receipt(self, ordinal: int, delivery: int) -> str:
         """Name one delivery: 32 characters of base64."""
-        raw = _RECEIPT.pack(queue_uid, ordinal, delivery)
+        raw = _RECEIPT.pack(self._uid, ordinal, delivery)
         return b2a_base64(raw + _CHECK.pack(crc32(raw, self._check_seed)), newline=False).decode("ascii")
 
-    def read_receipt(self, receipt: str, queue: Queue) -> ReceiptParts:
-        """Take a receipt apart.
+    def read_receipt(self, receipt: str) -> tuple[int, int]:
+        """Take a receipt apart: which message of the queue, and which of its deliveries.
 
         Raises:
             SqsError: ReceiptHandleIsInvalid: this engine never issued it, or issued it for another queue.
@@ -82,11 +87,12 @@ class Ids:
             raw = data[:20]
             if len(data) == 24 and crc32(raw, self._check_seed) == _CHECK.unpack_from(data, 20)[0]:  # noqa: PLR2004
                 uid, ordinal, delivery = _RECEIPT.unpack(raw)
-                if uid == queue.uid:
-                    return ReceiptParts(ordinal, delivery)
+                if uid == self._uid:
+                    return ordinal, delivery
                 raise SqsError("ReceiptHandleIsInvalid", f'The receipt handle "{receipt}" is not valid for this queue.')
         raise SqsError("ReceiptHandleIsInvalid", f'The input receipt handle "{receipt}" is not a valid receipt handle.')
 
-    def sequence(self, nth: int) -> str:
-        """Number the `nth` message of a FIFO queue."""
-        return str(_SEQUENCE_BASE + nth * _SEQUENCE_STEP)
+
+def sequence_number(nth: int) -> str:
+    """Number the `nth` message of a FIFO queue."""
+    return str(_SEQUENCE_BASE + nth * _SEQUENCE_STEP)

@@ -17,6 +17,7 @@ from busframe_emulator.engine.deduplication import DeduplicationWindow, FirstSen
 from busframe_emulator.engine.errors import SqsError, invalid_value
 from busframe_emulator.engine.events import Event
 from busframe_emulator.engine.fifo import FifoOrder
+from busframe_emulator.engine.ids import sequence_number
 from busframe_emulator.engine.message import BURIED, DELAYED, GONE, IN_FLIGHT, NOTHING_RARE, VISIBLE, Message, Rare
 from busframe_emulator.engine.requests import Deliveries, Delivery, Done, Sent
 from busframe_emulator.engine.standard import StandardOrder
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from busframe_emulator.engine.events import Kind, Sink
-    from busframe_emulator.engine.ids import Ids
+    from busframe_emulator.engine.ids import QueueIds
     from busframe_emulator.engine.requests import ChangeVisibility, Delete, Send
     from busframe_emulator.engine.settings import Limits, QueueAddress, QueueSettings
     from busframe_emulator.engine.timers import Timers
@@ -54,7 +55,6 @@ class Surroundings:
 
     queues: dict[QueueAddress, Queue]
     timers: Timers
-    ids: Ids
     limits: Limits
     ask: Callable[[str, tuple[str | int, ...]], int | None] | None
     sink: Sink | None
@@ -85,7 +85,6 @@ class Queue:
     """A queue and its messages.
 
     Attributes:
-        uid: 64 bits that no other queue has, one of the same name before or after included.
         visible, in_flight, delayed: how many messages are in that state.
         waiters: by number, first come first.
     """
@@ -96,6 +95,7 @@ class Queue:
         "_deduplication",
         "_groups",
         "_housekeeping",
+        "_ids",
         "_messages",
         "_order",
         "_ordinal",
@@ -108,7 +108,6 @@ class Queue:
         "purged_us",
         "settings",
         "tags",
-        "uid",
         "visible",
         "waiters",
     )
@@ -118,14 +117,14 @@ class Queue:
         around: Surroundings,
         address: QueueAddress,
         *,
-        uid: int,
+        ids: QueueIds,
         settings: QueueSettings,
         tags: Mapping[str, str],
         now_us: int,
     ) -> None:
         self._around = around
         self.address = address
-        self.uid = uid
+        self._ids = ids
         self.settings = settings
         self.tags = dict(tags)
         self.created_us = self.modified_us = now_us
@@ -167,7 +166,7 @@ class Queue:
         if request.attributes or request.group or request.trace_header or request.sender != DEFAULT_SENDER:
             message.rare = _rare(request)
         self._enter(message, now_us, settings.delay_us if request.delay_us is None else request.delay_us)
-        return Sent(message_id=self._around.ids.message_id(self.uid, message.ordinal))
+        return Sent(self._ids.message_id(message.ordinal))
 
     def _send_ordered(self, now_us: int, request: Send, groups: FifoOrder) -> Sent:
         window = self._deduplication
@@ -191,10 +190,10 @@ class Queue:
         message = self._new_message(now_us, request.body)
         message.rare = rare = _rare(request)
         rare.deduplication_id = deduplication_id
-        rare.sequence = self._around.ids.sequence(message.ordinal)
+        rare.sequence = sequence_number(message.ordinal)
         groups.add(message, rare)
         self._enter(message, now_us, self.settings.delay_us)
-        message_id = self._around.ids.message_id(self.uid, message.ordinal)
+        message_id = self._ids.message_id(message.ordinal)
         window.remember(now_us, scope, deduplication_id, FirstSend(message_id, rare.sequence))
         return Sent(message_id=message_id, sequence=rare.sequence)
 
@@ -218,8 +217,9 @@ class Queue:
         self._ordinal = ordinal = self._ordinal + 1
         message = self._messages[ordinal] = Message(self, ordinal, body, now_us)
         due_us = now_us + self.settings.retention_us
+        housekeeping = self._housekeeping
         # It may be set already, for something that falls due later than this message: a deduplication id.
-        if not self._housekeeping.timer or due_us < self._housekeeping.due_us:
+        if not housekeeping.timer or due_us < housekeeping.due_us:
             self._plan(due_us)
         return message
 
@@ -330,21 +330,20 @@ class Queue:
             if copy is not None:
                 self._keep_copy(message, now_us)
         rare = message.rare or NOTHING_RARE
-        ids = around.ids
         return Delivery(
-            message_id=rare.message_id or ids.message_id(self.uid, message.ordinal),
-            receipt=ids.receipt(self.uid, message.ordinal, delivery),
-            body=message.body,
-            attributes=rare.attributes,
-            receive_count=delivery,
-            sent_us=message.sent_us,
-            first_received_us=message.first_received_us,
-            sender=rare.sender or DEFAULT_SENDER,
-            group=rare.group,
-            deduplication_id=rare.deduplication_id,
-            sequence=rare.sequence,
-            trace_header=rare.trace_header,
-            source=rare.source,
+            rare.message_id or self._ids.message_id(message.ordinal),
+            self._ids.receipt(message.ordinal, delivery),
+            message.body,
+            rare.attributes,
+            delivery,
+            message.sent_us,
+            message.first_received_us,
+            rare.sender or DEFAULT_SENDER,
+            rare.group,
+            rare.deduplication_id,
+            rare.sequence,
+            rare.trace_header,
+            rare.source,
         )
 
     def _keep_copy(self, message: Message, now_us: int) -> None:
@@ -365,7 +364,7 @@ class Queue:
         hidden by it.
         """
         around = self._around
-        ordinal, delivery = around.ids.read_receipt(request.receipt, self)
+        ordinal, delivery = self._ids.read_receipt(request.receipt)
         message = self._messages.get(ordinal)
         if message is None or message.state == BURIED:
             return _DONE
@@ -381,7 +380,8 @@ class Queue:
                 self._bury(message, now_us, max(1, min(burial_us, BURIAL_US_MAX)))
                 return _DONE
         if newest:
-            self._tell("deleted", now_us, message, delivery)
+            if around.sink is not None:
+                self._tell("deleted", now_us, message, delivery)
             self._remove(message)
         else:
             self._tell("delete_ignored", now_us, message, delivery)
@@ -395,7 +395,7 @@ class Queue:
                 time is over.
         """
         around = self._around
-        ordinal, delivery = around.ids.read_receipt(request.receipt, self)
+        ordinal, delivery = self._ids.read_receipt(request.receipt)
         message = self._messages.get(ordinal)
         if message is None or message.state == BURIED:
             reason = "Message does not exist or is not available for visibility timeout change."
@@ -555,7 +555,7 @@ class Queue:
         moved.receive_count = message.receive_count
         moved.first_received_us = message.first_received_us
         moved.rare = rare = Rare()
-        rare.message_id = old.message_id or self._around.ids.message_id(self.uid, message.ordinal)
+        rare.message_id = old.message_id or self._ids.message_id(message.ordinal)
         rare.source = self.address
         rare.receives_before = message.receive_count
         rare.attributes = old.attributes
@@ -564,7 +564,7 @@ class Queue:
         rare.sender = old.sender
         if target._groups is not None:
             rare.deduplication_id = rare.message_id
-            rare.sequence = target._around.ids.sequence(moved.ordinal)
+            rare.sequence = sequence_number(moved.ordinal)
             rare.enqueued_us = now_us
             target._groups.add(moved, rare)
         else:

@@ -4,7 +4,8 @@ Values arrive here checked as far as they can be without knowing the queue (rang
 queue (size against its limit, FIFO rules, receipts) the engine checks itself and raises `SqsError`.
 
 Times are integer microseconds on the engine's clock. Not frozen, since a frozen dataclass takes twice as long to make
-and one is made per call; nobody changes one all the same.
+and one is made per call; nobody changes one all the same. Those of messages may be made with positional arguments,
+which takes a third of the time that keywords take.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class TagQueue:
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Send:
     """Append a message.
 
@@ -129,7 +130,7 @@ class Send:
     sender: str = "AIDAEXAMPLEBUSFRAME00"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Receive:
     """Take messages, waiting for the first if need be.
 
@@ -144,7 +145,7 @@ class Receive:
     visibility_us: int | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Delete:
     """Remove the message that was delivered with this receipt."""
 
@@ -152,7 +153,7 @@ class Delete:
     receipt: str
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class ChangeVisibility:
     """Let the message be hidden for `visibility_us` from now."""
 
@@ -204,7 +205,7 @@ class QueueNames:
     names: Sequence[str]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Sent:
     """The answer to `Send`.
 
@@ -218,7 +219,7 @@ class Sent:
     duplicate: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Delivery:
     """One message handed out.
 
@@ -242,14 +243,14 @@ class Delivery:
     source: QueueAddress | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Deliveries:
     """The answer to `Receive`, at once or through the waiter."""
 
     deliveries: Sequence[Delivery]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Parked:
     """The receive waits. `Engine.take_answers` will have its `Deliveries` under this waiter's number."""
 

@@ -26,15 +26,23 @@ class Subject(Protocol):
         ...
 
 
-class Timers:
-    """The heap. Equal times fire in the order they were armed."""
+NEVER_US: Final = 1 << 63
 
-    __slots__ = ("_dead", "_heap", "_number")
+
+class Timers:
+    """The heap. Equal times fire in the order they were armed.
+
+    Attributes:
+        earliest_us: nothing is due before this; `NEVER_US` if nothing is pending.
+    """
+
+    __slots__ = ("_dead", "_heap", "_number", "earliest_us")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Subject]] = []
         self._number = 0
         self._dead = 0
+        self.earliest_us = NEVER_US
 
     def arm(self, due_us: int, subject: Subject) -> None:
         """Let `subject` fall due at `due_us` instead of whenever it would have."""
@@ -43,6 +51,7 @@ class Timers:
         self._number = number = self._number + 1
         subject.timer = number
         heappush(self._heap, (due_us, number, subject))
+        self.earliest_us = min(self.earliest_us, due_us)
 
     def disarm(self, subject: Subject) -> None:
         """Let `subject` not fall due. Fine if it has no timer."""
@@ -60,9 +69,11 @@ class Timers:
         while heap:
             due_us, number, subject = heap[0]
             if subject.timer == number:
+                self.earliest_us = due_us
                 return due_us
             heappop(heap)
             self._dead -= 1
+        self.earliest_us = NEVER_US
         return None
 
     def pop_due(self, now_us: int) -> tuple[int, Subject] | None:
