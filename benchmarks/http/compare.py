@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
+LOAD = HERE / "load.lua"
 CASES = {  # name: messages a request stands for
     "send": 1.0,
     "send_4k": 1.0,

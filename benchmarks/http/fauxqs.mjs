@@ -1,10 +1,10 @@
 // Starts the peer on loopback alone: its own command listens on every address of the machine.
 // usage: node fauxqs.mjs FOLDER-WITH-node_modules PORT
-import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [folder, port] = process.argv.slice(2);
-const entry = createRequire(folder + "/").resolve("fauxqs/package.json").replace("package.json", "dist/app.js");
+const entry = join(resolve(folder), "node_modules", "fauxqs", "dist", "app.js");
 const { buildApp } = await import(pathToFileURL(entry));
 const app = buildApp({ logger: false });
 await app.listen({ port: Number(port), host: "127.0.0.1" });
