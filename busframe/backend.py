@@ -18,7 +18,8 @@ an SDK does within one call is switched off, or stated in the backend's document
 *Bad input* (a negative delay, a lease beyond `lease_s_max`, an empty batch) raises `InvalidArgumentError` before
 anything is sent. All times are seconds.
 
-*Cancellation* is honoured within a second, and leaves nothing behind but what the docstring says.
+*Cancellation* is honoured within a second, and leaves nothing behind but what the docstring says. Leaving the backend's
+own context may take longer: as long as one receive's wait, where the broker cannot be told that nobody waits any more.
 
 *Errors* are `busframe.errors.BackendError`s; each backend keeps one table from its broker's errors to these.
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from busframe import runtime
 from busframe.backend import KeepsRecipients
 from busframe.config import BackendUrl, backend_factory, recipients_factory
-from busframe.errors import UnsupportedError
+from busframe.errors import ConfigurationError, UnsupportedError
 from busframe.message import is_ordered
 from busframe.registry import Registry
 from busframe.session import Live
@@ -41,7 +41,8 @@ class Bus(Registry):
 
         Args:
             url: `memory://`, `sqlite:///file.db`, `sqs://region`, or whatever else is installed.
-            recipients: URL of the recipient list; None takes the one the backend keeps, if it keeps one.
+            recipients: URL of the recipient list, the same for publishers and subscribers; None takes the one the
+                backend keeps, if it keeps one.
             provision: "create" makes what is missing; "check" raises where something is missing or differs; "assume"
                 makes no call, for roles that may only send and receive. With "check" and "assume" the recipient list
                 is not written either.
@@ -57,9 +58,15 @@ class Bus(Registry):
             self._require_capabilities(backend, url)
             listed = await _open_recipients(backend, recipients, stack)
             await backend.provision(plan_for(self, backend.capabilities, mode=provision))
-            if listed is not None and provision == "create":
+            if provision == "create" and (lines := recipients_for(self.groups.values())):
+                if listed is None:
+                    raise ConfigurationError(
+                        f"{url} keeps no recipient list, and without one nothing would ever reach {lines[0].queue}: "
+                        "name one that publishers name too, such as "
+                        "connect(url, recipients='sqlite:///subscriptions.db')"
+                    )
                 # After the queues: a publisher must not find a line whose queue is not there yet.
-                await listed.add(recipients_for(self.groups.values()))
+                await listed.add(lines)
             tasks = await stack.enter_async_context(runtime.background_tasks())
             yield Live(self, backend, listed, tasks)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
 from busframe.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -29,6 +29,15 @@ _NAME_LENGTH_MAX: Final = 75
 """A command's name is its queue's name, and a queue's name has 80 characters with `-dead` at the end."""
 
 _MARK: Final = "__busframe_type__"
+
+# What shows that a class is one whose instances JSON can be made of, and back.
+_KINDS_OF_CLASS: Final = (
+    "__dataclass_fields__",
+    "__struct_fields__",  # msgspec
+    "model_validate_json",  # pydantic
+    "__attrs_attrs__",
+    "_fields",  # NamedTuple
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +82,17 @@ def message_type(payload: type) -> MessageType:
     Raises:
         InvalidArgumentError: it was not declared. A subclass of a declared class is not.
     """
-    found = cast("MessageType | None", payload.__dict__.get(_MARK))
+    # By getattr, since untyped code may hand in a name or an instance in place of the class.
+    attributes: Mapping[str, object] = getattr(payload, "__dict__", {})
+    found = cast("MessageType | None", attributes.get(_MARK))
     if found is None:
-        raise InvalidArgumentError("message type", payload.__qualname__, "a class declared with @event or @command")
+        raise InvalidArgumentError("message type", payload, "a class declared with @event or @command")
     return found
 
 
 def _declare(kind: Kind, name: str, version: int, key: str | None) -> Callable[[type[T]], type[T]]:
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - the bare decorator, in untyped code
+        raise InvalidArgumentError("name", name, f"text: write @{kind}('shop.order.placed') above the class")
     if not _NAME.fullmatch(name) or len(name) > _NAME_LENGTH_MAX:
         allowed = f"lower-case words joined by dots, such as 'shop.order.placed', at most {_NAME_LENGTH_MAX} characters"
         raise InvalidArgumentError("name", name, allowed)
@@ -87,6 +100,9 @@ def _declare(kind: Kind, name: str, version: int, key: str | None) -> Callable[[
         raise InvalidArgumentError("version", version, "1 or more")
 
     def mark(payload: type[T]) -> type[T]:
+        if not any(hasattr(payload, mark) for mark in _KINDS_OF_CLASS):
+            allowed = "a dataclass, a msgspec.Struct, a pydantic model, an attrs class or a NamedTuple"
+            raise InvalidArgumentError("class", payload.__qualname__, allowed)
         if key is not None and not any(key in vars(base).get("__annotations__", {}) for base in payload.__mro__):
             raise InvalidArgumentError("key", key, f"a field of {payload.__qualname__}")
         setattr(payload, _MARK, MessageType(name=name, kind=kind, version=version, key=key, payload=payload))

@@ -13,7 +13,11 @@ class Outcome(Exception):  # noqa: N818 - not an error: a handler's decision
 
 
 class Later(Outcome):
-    """Give the message back and have it delivered again after `delay_s` seconds. It counts as an attempt."""
+    """Give the message back and have it delivered again after `delay_s` seconds.
+
+    It counts as an attempt: at the last attempt of the subscription's retry policy the message is dead-lettered, with
+    this as the reason. A handler that often has to wait needs a policy with many attempts.
+    """
 
     def __init__(self, delay_s: float) -> None:
         if not 0 <= delay_s <= 43_200:  # noqa: PLR2004 - Amazon SQS, ChangeMessageVisibility: twelve hours

@@ -209,6 +209,10 @@ def _require_kind(payload: type, wanted: Kind, method: str) -> MessageType:
 
 
 def _wants_delivery(function: Callable[..., Awaitable[None]]) -> bool:
+    # An object with an async __call__ is fine too.
+    called = function if inspect.isroutine(function) else type(function).__call__
+    if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)):
+        raise InvalidArgumentError("handler", function, "an 'async def' function")
     parameters = [
         p
         for p in inspect.signature(function).parameters.values()

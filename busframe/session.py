@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -11,7 +13,13 @@ from anyio import TASK_STATUS_IGNORED
 from busframe import runtime
 from busframe._consume.consumer import Consumer, Counts
 from busframe.codec import HEADERS, Headers, encode, encode_headers, key_of
-from busframe.errors import BackendError, ConfigurationError, InvalidArgumentError, PublishError
+from busframe.errors import (
+    BackendError,
+    ConfigurationError,
+    InvalidArgumentError,
+    PublishError,
+    QueueNotFoundError,
+)
 from busframe.message import Outgoing, is_ordered
 from busframe.message_type import message_type
 from busframe.registry import command_queue
@@ -30,6 +38,8 @@ if TYPE_CHECKING:
     from busframe.registry import Registry
 
 B = TypeVar("B")
+
+_log = logging.getLogger("busframe")
 
 DRAIN_S: Final = 25.0
 """Container platforms kill thirty seconds after they ask to stop; five are left for the program around the bus."""
@@ -74,7 +84,8 @@ class Live:
         """Put a copy of an event on the queue of every group that subscribed to it.
 
         Returns:
-            The queues that have their copy; empty if nobody subscribed.
+            The queues that have their copy; empty if nobody subscribed. A group subscribes when a program that has it
+            connects for the first time, and stays subscribed when the program ends.
 
         Raises:
             PublishError: some queues have theirs and some do not; it says which. Publishing again would reach the
@@ -86,7 +97,7 @@ class Live:
             raise InvalidArgumentError("event", kind.name, "an event; a command is sent, with send()")
         if self._routes is None:
             raise ConfigurationError(
-                "there is no recipient list to publish by; name one, such as "
+                "there is no recipient list to publish by; name the one that subscribers name, such as "
                 "connect(url, recipients='sqlite:///subscriptions.db')"
             )
         queues = await self._routes.queues_for(kind.name)
@@ -100,7 +111,9 @@ class Live:
             except BackendError as error:
                 failed[queue] = error
 
-        if len(queues) == 1:
+        if not queues:
+            _log.info("nobody has subscribed to %s: this message reaches nobody", kind.name)
+        elif len(queues) == 1:
             await copy_to(queues[0])
         else:
             async with anyio.create_task_group() as tasks:
@@ -123,7 +136,11 @@ class Live:
         if queue not in self._registry.groups:
             ordered = command_queue(kind, ordered=True)
             queue = ordered if ordered in self._registry.groups else queue
-        return (await self._sender.send(queue, _for_queue(self._write(command, kind), queue))).message_id
+        try:
+            return (await self._sender.send(queue, _for_queue(self._write(command, kind), queue))).message_id
+        except QueueNotFoundError as error:
+            owner = f"{kind.name} has no owner yet: its queue {queue} is made when a program that handles it connects"
+            raise QueueNotFoundError(owner) from error
 
     @asynccontextmanager
     async def running(self, *, drain_s: float = DRAIN_S) -> AsyncGenerator[None, None]:
@@ -145,6 +162,20 @@ class Live:
         async with self.running(drain_s=drain_s):
             task_status.started()
             await anyio.sleep_forever()
+
+    async def serve_until_signal(
+        self, *, drain_s: float = DRAIN_S, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
+    ) -> signal.Signals:
+        """Run the registry's handlers until the process gets SIGINT or SIGTERM, then drain and return which it was.
+
+        For the main thread of a worker process. A second signal has its usual effect, in case the drain takes too long.
+        """
+        async with self.running(drain_s=drain_s):
+            task_status.started()
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for received in signals:
+                    return received
+        raise AssertionError("signals never end")  # pragma: no cover
 
     async def _consume(self, stop: anyio.Event, drain_s: float, *, task_status: TaskStatus[None]) -> None:
         """Host the consumers. Shielded: cancellation arrives as `stop`, since a drain has work to do."""

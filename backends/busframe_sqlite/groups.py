@@ -23,9 +23,9 @@ def refresh_heads(transaction: Transaction, queue_id: int, groups: Iterable[str]
     """Note the head of each of these groups, or that the group is empty."""
     for group in groups:
         transaction.execute(
-            "DELETE FROM ordered_group WHERE queue_id = ?1 AND name = ?2 AND NOT EXISTS ("
-            "  SELECT 1 FROM message WHERE queue_id = ?1 AND message_group = ?2 AND sequence IS NOT NULL)",
-            (queue_id, group),
+            "DELETE FROM ordered_group WHERE queue_id = ? AND name = ? AND NOT EXISTS ("
+            "  SELECT 1 FROM message WHERE queue_id = ? AND message_group = ? AND sequence IS NOT NULL)",
+            (queue_id, group, queue_id, group),
         )
         transaction.execute(
             "INSERT INTO ordered_group (queue_id, name, head_visible_at_us, served, head_sequence)"

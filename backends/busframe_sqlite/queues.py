@@ -87,7 +87,9 @@ def describe(transaction: Transaction, name: QueueName) -> QueueSpec | None:
 
 def list_queues(transaction: Transaction, prefix: str) -> Sequence[QueueName]:
     """Name the queues that start with `prefix`, sorted."""
-    rows = transaction.fetch("SELECT name FROM queue WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name", (prefix,))
+    rows = transaction.fetch(
+        "SELECT name FROM queue WHERE substr(name, 1, length(?)) = ? ORDER BY name", (prefix, prefix)
+    )
     return [QueueName(name) for (name,) in rows]
 
 

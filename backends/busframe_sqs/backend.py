@@ -88,6 +88,11 @@ class SqsBackend:
         """
         return self._connection.client
 
+    @property
+    def receiving(self) -> bool:
+        """SQS has yet to answer some receive; closing will wait for it."""
+        return self._polls.under_way
+
     def close(self) -> None:
         """Refuse every later call, and send waiting receivers away with `ClosedError`."""
         self._connection.close()

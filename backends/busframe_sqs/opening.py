@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from busframe.config import BackendUrl
     from busframe_sqs.client import SqsClient
+
+
+_log = logging.getLogger("busframe")
 
 
 def open_sqs(url: BackendUrl) -> AbstractAsyncContextManager[SqsBackend]:
@@ -61,7 +65,15 @@ async def serve(client: SqsClient, settings: SqsSettings) -> AsyncGenerator[SqsB
             except BaseException as error:  # noqa: BLE001 - raised again below, as it was: the task group would wrap it
                 failure = error
             finally:
+                receiving = backend.receiving
                 backend.close()
+                if receiving:
+                    _log.warning(
+                        "closing sqs://%s: waiting up to %d s for receives under way, to give back what they bring; "
+                        "wait_s= in the URL makes it shorter",
+                        settings.region,
+                        settings.wait_s,
+                    )
     finally:
         with anyio.CancelScope(shield=True):
             await runtime.run_blocking(client.close)

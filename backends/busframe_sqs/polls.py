@@ -78,6 +78,11 @@ class Polls:
                 return []
         return await self._claim(await self._start(wish, whole_seconds(wait_s)))
 
+    @property
+    def under_way(self) -> bool:
+        """SQS has yet to answer some of them."""
+        return bool(self._under_way)
+
     def close(self) -> None:
         """Send all who wait away with `ClosedError`; what their polls still bring is released."""
         for poll in self._under_way:

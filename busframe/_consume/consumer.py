@@ -23,7 +23,7 @@ from busframe.codec import decode, decode_headers
 from busframe.delivery import Delivery
 from busframe.errors import BackendError, BusframeError, ClosedError, UnknownMessageError
 from busframe.message import Acknowledge, Release, is_ordered
-from busframe.outcome import Reject
+from busframe.outcome import Later, Reject
 from busframe.retry import Retry
 
 if TYPE_CHECKING:
@@ -237,7 +237,10 @@ class Consumer:
                     "%s: dead-lettered: %s", what, verdict.reason, exc_info=None if isinstance(error, Reject) else error
                 )
             case Again():
-                _log.warning("%s: again in %.1f s: %r", what, verdict.delay_s, error)
+                level = logging.INFO if isinstance(error, Later) else logging.WARNING
+                # Where it failed is worth a page once, not at every attempt.
+                trace = error if received.receive_count == 1 and level == logging.WARNING else None
+                _log.log(level, "%s: again in %.1f s: %r", what, verdict.delay_s, error, exc_info=trace)
             case Done():
                 _log.info("%s: dropped: %s", what, error)
 

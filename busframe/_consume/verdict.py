@@ -46,13 +46,13 @@ def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float)
     match error:
         case None | Drop():
             return Done()
-        case Later():
+        case Later() if attempt < retry.attempts:
             return Again(error.delay_s)
         case Reject():
             return GiveUp(f"rejected: {error.reason}")
         case CodecError():
             return GiveUp(f"{type(error).__name__}: {error}")
         case _ if attempt >= retry.attempts:
-            return GiveUp(f"failed {attempt} times, last with {type(error).__name__}: {error}")
+            return GiveUp(f"attempt {attempt} of {retry.attempts}: {type(error).__name__}: {error}")
         case _:
             return Again(retry.delay_s(attempt, random))

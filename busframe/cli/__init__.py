@@ -6,7 +6,7 @@ So a command comes from whichever package brings it, and starting one imports th
 from __future__ import annotations
 
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -18,8 +18,17 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     commands = entry_points(group="busframe.commands")
     if given and given[0] in commands.names:
-        run = cast("Callable[[list[str]], int]", commands[given[0]].load())
+        try:
+            run = cast("Callable[[list[str]], int]", commands[given[0]].load())
+        except ModuleNotFoundError as error:
+            # A command's extra has the command's name.
+            needs = f"busframe {given[0]} needs the package {error.name!r}: pip install 'busframe[{given[0]}]'"
+            print(needs, file=sys.stderr)  # noqa: T201 - a command line speaks so
+            return 1
         return run(given[1:])
+    if given == ["--version"]:
+        print(f"busframe {version('busframe')}")  # noqa: T201 - what was asked for
+        return 0
     known = "\n".join(f"  busframe {name}" for name in sorted(commands.names))
     usage = f"usage: busframe COMMAND ...\n\ncommands:\n{known}\n\nbusframe COMMAND --help says more."
     if given in (["--help"], ["-h"]):

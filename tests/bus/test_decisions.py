@@ -35,13 +35,14 @@ from busframe_memory.backend import CAPABILITIES
         (None, 1, Done()),
         (None, 99, Done()),
         (Drop("x"), 1, Done()),
-        (Later(7), 99, Again(7)),
+        (Later(7), 2, Again(7)),
+        (Later(7), 3, GiveUp("attempt 3 of 3: Later: again in 7 s")),
         (Reject("bad"), 1, GiveUp("rejected: bad")),
         (DecodeError("what"), 1, GiveUp("DecodeError: what")),
         (ValueError("no"), 1, Again(5)),
         (ValueError("no"), 2, Again(10)),
-        (ValueError("no"), 3, GiveUp("failed 3 times, last with ValueError: no")),
-        (ValueError("no"), 9, GiveUp("failed 9 times, last with ValueError: no")),
+        (ValueError("no"), 3, GiveUp("attempt 3 of 3: ValueError: no")),
+        (ValueError("no"), 9, GiveUp("attempt 9 of 3: ValueError: no")),
     ],
 )
 def test_the_verdict_on_a_message(error: Exception | None, attempt: int, verdict: Verdict) -> None:
@@ -266,3 +267,23 @@ def test_every_error_of_the_tree_is_drawn_and_answers_both_questions() -> None:
             if issubclass(kind, BackendError):
                 assert kind("x").effect in {"none", "unknown"}
                 assert kind("x").retryable in {True, False}
+
+
+def test_a_handler_has_to_be_async() -> None:
+    def bill(_: OrderPlaced) -> None: ...
+
+    with pytest.raises(InvalidArgumentError, match="async def"):
+        Bus("shop").subscribe(OrderPlaced, group="billing")(bill)  # type: ignore[arg-type]  # the mistake under test
+
+
+def test_mistakes_with_the_decorator_say_what_to_write() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"@event\('shop.order.placed'\)"):
+        event(OrderPlaced)  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(InvalidArgumentError, match=r"a dataclass, a msgspec\.Struct"):
+
+        @event("shop.thing")
+        class Thing:
+            pass
+
+    with pytest.raises(InvalidArgumentError, match="declared with @event"):
+        Bus("shop").subscribe("shop.order.placed", group="billing")  # type: ignore[arg-type]  # the mistake under test

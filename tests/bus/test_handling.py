@@ -12,7 +12,7 @@ import pytest
 from bus.orders import OrderCancelled, OrderPlaced, PrintInvoice
 
 from busframe import Bus, Delivery, Drop, Later, Live, Reject, Retry
-from busframe.errors import ClosedError
+from busframe.errors import ClosedError, QueueNotFoundError
 from busframe.message import Outgoing, QueueName
 from busframe_memory import MemoryBackend
 
@@ -144,7 +144,7 @@ async def test_a_message_that_never_succeeds_is_dead_lettered_with_the_reason_an
         stats = await live.stats()
         assert (stats[BILLING].visible, stats[BILLING].in_flight) == (0, 0)
     assert json.loads(dead.body) == {"order": "poison", "customer": "ada"}
-    assert reason_of(dead) == "failed 3 times, last with ValueError: cannot bill poison"
+    assert reason_of(dead) == "attempt 3 of 3: ValueError: cannot bill poison"
     assert json.loads(dead.attributes["busframe-dead"])["queue"] == BILLING
     assert "busframe" in dead.attributes
 
@@ -168,7 +168,7 @@ async def test_later_gives_the_message_back_for_as_long_as_it_says() -> None:
     bus = Bus("shop")
     attempts: list[int] = []
 
-    @bus.subscribe(OrderPlaced, group="billing", retry=Retry(attempts=1))
+    @bus.subscribe(OrderPlaced, group="billing", retry=Retry(attempts=2))
     async def bill(_: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
         attempts.append(delivery.attempt)
         if delivery.attempt == 1:
@@ -290,3 +290,23 @@ async def test_nothing_is_left_running_and_a_closed_backend_says_so() -> None:
         pass
     with pytest.raises(ClosedError, match="memory://"):
         await live.backend_as(MemoryBackend).stats(BILLING)
+
+
+async def test_a_message_put_off_too_often_is_dead_lettered_by_the_bus_with_the_reason() -> None:
+    bus = Bus("shop")
+
+    @bus.subscribe(OrderPlaced, group="billing", retry=AT_ONCE)
+    async def bill(_: OrderPlaced) -> None:
+        raise Later(0)
+
+    async with running(bus) as live:
+        await live.publish(OrderPlaced("o1"))
+        (dead,) = await dead_letters(live)
+        await until(lambda: live.counts[BILLING].dead_lettered == 1)
+    assert reason_of(dead) == "attempt 3 of 3: Later: again in 0 s"
+
+
+async def test_a_command_without_an_owner_says_how_it_gets_one() -> None:
+    async with running(Bus("shop")) as live:
+        with pytest.raises(QueueNotFoundError, match="has no owner yet"):
+            await live.send(PrintInvoice("o1"))
