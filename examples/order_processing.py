@@ -159,7 +159,7 @@ async def wait_until_done(live: Live, orders: list[OrderPlaced], poison: int) ->
             progress.update(bar, completed=done)
             if not console.is_terminal and done - said >= total // 20:
                 said = done
-                print(f"handled {done} of {total}", file=sys.stderr, flush=True)
+                print(f"handled {done} of {total} (each order by two groups)", file=sys.stderr, flush=True)
 
 
 async def process(orders: list[OrderPlaced], url: str, recipients: str | None) -> list[str]:
@@ -181,6 +181,10 @@ async def process(orders: list[OrderPlaced], url: str, recipients: str | None) -
     for queue, count in counts.items():
         cells = (len(orders), count.handled, count.redelivered, count.dead_lettered, f"{count.handled / seconds:,.0f}")
         table.add_row(queue.removeprefix("demo-"), *(str(cell) for cell in cells))
+    table.caption = (
+        "per second: handled messages of the group. Redelivered: gift cards, whose payment provider was down twice, "
+        "and the orders that cannot be billed, which end as dead letters."
+    )
     Console().print(table)
 
     wrong: list[str] = []
