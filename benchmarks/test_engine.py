@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
 from busframe_emulator.engine import Engine, Ids, QueueAddress
 from busframe_emulator.engine.requests import Batch, CreateQueue, Delete, Deliveries, Receive, Send
-
-if TYPE_CHECKING:
-    from pytest_benchmark.fixture import BenchmarkFixture
 
 STANDARD = QueueAddress("us-east-1", "000000000000", "orders")
 FIFO = QueueAddress("us-east-1", "000000000000", "orders.fifo")
@@ -50,7 +47,7 @@ class World:
 
 
 @pytest.mark.parametrize("queue", [STANDARD, FIFO], ids=["standard", "fifo"])
-def test_one_by_one(benchmark: BenchmarkFixture, queue: QueueAddress) -> None:
+def test_one_by_one(benchmark: Any, queue: QueueAddress) -> None:
     world = World()
 
     def cycles() -> None:
@@ -63,7 +60,7 @@ def test_one_by_one(benchmark: BenchmarkFixture, queue: QueueAddress) -> None:
 
 
 @pytest.mark.parametrize("queue", [STANDARD, FIFO], ids=["standard", "fifo"])
-def test_in_tens(benchmark: BenchmarkFixture, queue: QueueAddress) -> None:
+def test_in_tens(benchmark: Any, queue: QueueAddress) -> None:
     world = World()
 
     def cycles() -> None:
@@ -76,7 +73,7 @@ def test_in_tens(benchmark: BenchmarkFixture, queue: QueueAddress) -> None:
 
 
 @pytest.mark.parametrize("depth", [1_000, 1_000_000])
-def test_one_by_one_in_a_queue_that_holds(benchmark: BenchmarkFixture, depth: int) -> None:
+def test_one_by_one_in_a_queue_that_holds(benchmark: Any, depth: int) -> None:
     world = World()
     world.fill(STANDARD, depth)
 
