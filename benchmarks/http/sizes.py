@@ -125,9 +125,8 @@ def main() -> None:
         fill(server, deep, options.messages)
         print(f"{options.messages:,} messages of 100 bytes {server.resident_mb():8.0f} MiB")
         deep_rate = drain(server, deep, 20_000)
-        print(
-            f"drain, shallow and deep       {shallow_rate:8,.0f} and {deep_rate:,.0f} msg/s: {deep_rate / shallow_rate:.2f}"
-        )
+        ratio = deep_rate / shallow_rate
+        print(f"drain, shallow and deep       {shallow_rate:8,.0f} and {deep_rate:,.0f} msg/s: {ratio:.2f}")
 
 
 if __name__ == "__main__":
