@@ -73,7 +73,7 @@ class Batcher(Generic[E, O]):
         Raises:
             BusframeError: the call failed as a whole.
         """
-        waiting = _Entry[E, O](entry, self._size(entry) if self._size else 0)
+        waiting: _Entry[E, O] = _Entry(entry, self._size(entry) if self._size else 0)
         self._waiting.append(waiting)
         if self._calls == 0 or (self._calls < self._calls_max and len(self._waiting) >= self._entries_max):
             self._calls += 1
