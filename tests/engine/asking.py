@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engine.histories import QUEUES, Manage, Put, Settle, own_us
+from engine.histories import QUEUES, Manage, Move, Put, Settle, own_us
 from engine.world import us
 
 from busframe_emulator.engine.requests import (
@@ -17,6 +17,7 @@ from busframe_emulator.engine.requests import (
     Receive,
     Send,
     SetQueue,
+    StartMove,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def time_after(now_us: int, for_us: int | None, due_us: int | None) -> int:
 
 
 def request_for(
-    step: Put | Take | Settle | Manage,
+    step: Put | Take | Settle | Manage | Move,
     receipts: Sequence[tuple[QueueAddress, str]],
     settings: Sequence[Mapping[str, object]],
 ) -> Request | None:
@@ -55,12 +56,16 @@ def request_for(
             return _sends(step)
         case Manage():
             return _management(step, settings)
+        case Move():
+            destination = None if step.destination is None else QUEUES[step.destination]
+            return StartMove(source=QUEUES[step.queue], destination=destination, per_s=step.per_s)
         case _:
             return Receive(
                 queue=QUEUES[step.queue],
                 limit=step.limit,
                 visibility_us=None if step.visibility_s is None else own_us(step.queue, step.visibility_s),
                 wait_us=None if step.wait_s is None else own_us(step.queue, step.wait_s),
+                attempt_id=None if step.attempt is None else f"attempt{step.attempt}",
             )
 
 

@@ -6,13 +6,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from engine.asking import request_for, time_after
-from engine.histories import LIMITS, QUEUES, Cancel, Pass, settings_of
+from engine.histories import LIMITS, QUEUES, Cancel, Pass, Stop, settings_of
 from engine.reference import Accepted, Handed, Name, Receipt, Reference, RefusedError, Sending, Settling
 from engine.world import START_US
 
 from busframe_emulator.engine import Engine, Ids, QueueAddress, SqsError
 from busframe_emulator.engine.requests import (
     Batch,
+    CancelMove,
     ChangeVisibility,
     CreateQueue,
     Delete,
@@ -21,6 +22,9 @@ from busframe_emulator.engine.requests import (
     Delivery,
     Done,
     GetQueue,
+    ListMoves,
+    MoveCancelled,
+    MoveStarted,
     Outcomes,
     Parked,
     PurgeQueue,
@@ -28,6 +32,7 @@ from busframe_emulator.engine.requests import (
     Send,
     Sent,
     SetQueue,
+    StartMove,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
     from busframe_emulator.engine.requests import Reply, Request
 
 Answer = Accepted | list[Handed] | int | tuple[Accepted | RefusedError | None, ...] | None
-"""What the reference says: a wait is answered by its number, a batch by a tuple."""
+"""What the reference says: a wait and a move task are answered by their number, a batch by a tuple."""
 
 TIMELINE_LENGTH: Final = 30
 
@@ -90,6 +95,7 @@ class Duel:
             self._take_step(step)
             self._compare_answers()
             self._compare_counts()
+            self._compare_moves()
             due_us = self.engine.next_due()
             self._check("next_due", due_us is None or due_us > self.now_us, ours=due_us, theirs=self.now_us)
 
@@ -105,10 +111,20 @@ class Duel:
                 if waiter < len(self._waiters):
                     self.engine.cancel(self._waiters[-1 - waiter])
                     self.reference.cancel(self._waiters[-1 - waiter])
+            case Stop(queue):
+                self._stop(QUEUES[queue])
             case _:
                 request = request_for(step, self._receipts, self._settings)
                 if request is not None:
                     self._ask(request)
+
+    def _stop(self, where: QueueAddress) -> None:
+        try:
+            tasks = self.engine.apply(self.now_us, ListMoves(source=where)).tasks
+        except SqsError:
+            return
+        for task in tasks:
+            self._ask(CancelMove(source=where, task_id=task.task_id))
 
     def _ask(self, request: Request) -> None:
         """Ask both, and compare what they say."""
@@ -125,6 +141,10 @@ class Duel:
             theirs = error.shape
         if isinstance(ours, Sent) and isinstance(theirs, Accepted):
             self._compare_sent(ours, theirs)
+        elif isinstance(ours, MoveStarted):
+            self._check("move task", self._names.match(ours.task_id, theirs), ours, theirs)
+        elif isinstance(ours, MoveCancelled):
+            self._check("cancelled task", ours.moved == theirs, ours, theirs)
         elif isinstance(ours, Parked):
             self._check("number of the waiter", ours.waiter == theirs, ours, theirs)
             self._waiters.append(ours.waiter)
@@ -140,7 +160,11 @@ class Duel:
         there = self.reference
         match request:
             case Receive(queue=where):
-                return there.receive(where, request.limit, request.visibility_us, request.wait_us)
+                return there.receive(where, request.limit, request.visibility_us, request.wait_us, request.attempt_id)
+            case StartMove(source=where):
+                return there.start_move(where, request.destination, request.per_s)
+            case CancelMove(source=where):
+                return there.cancel_move(where)
             case Batch(queue=where, requests=requests):
                 return tuple(there.batch(where, [self._translated(entry) for entry in requests]))
             case Send() | Delete() | ChangeVisibility():
@@ -225,6 +249,16 @@ class Duel:
                 continue
             ours = (view.visible, view.in_flight, view.delayed)
             self._check(f"counts of {where.name}", ours == theirs, ours, theirs)
+
+    def _compare_moves(self) -> None:
+        for where in QUEUES:
+            theirs = self.reference.moves(where)
+            try:
+                tasks = self.engine.apply(self.now_us, ListMoves(source=where, limit=10)).tasks
+            except SqsError:
+                continue
+            ours = [(task.status, task.moved, task.to_move, task.failure) for task in tasks]
+            self._check(f"move tasks of {where.name}", ours == theirs, ours, theirs)
 
     def _check_sequence(self, ours: str | None, theirs: Name | None) -> None:
         same = ours is None if theirs is None else self._sequences.setdefault(theirs.queue, Pairs()).match(ours, theirs)

@@ -21,6 +21,10 @@ LIMITS: Final = Limits(
     deduplication_us=us(25),
     purge_interval_us=us(20),
     recreate_after_us=us(10),
+    attempts_us=us(12),
+    noisy_in_flight_min=2,
+    noisy_percent=40,
+    moves_per_s=3,
 )
 """Small, so that a short history meets them."""
 
@@ -53,6 +57,8 @@ class Take:
     limit: int
     visibility_s: int | None
     wait_s: int | None
+    attempt: int | None = None
+    """A small number that becomes a ReceiveRequestAttemptId."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,23 @@ class Manage:
     value: int = 0
 
 
-Step = Pass | Put | Take | Settle | Cancel | Manage
+@dataclass(frozen=True)
+class Move:
+    """Begin a message move task; None sends each message to where it came from, or leaves the rate open."""
+
+    queue: int
+    destination: int | None = None
+    per_s: int | None = None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Cancel the newest message move task of a queue."""
+
+    queue: int
+
+
+Step = Pass | Put | Take | Settle | Cancel | Manage | Move | Stop
 
 
 @dataclass(frozen=True)
@@ -167,6 +189,7 @@ def _random_step(chance: Random, busy: tuple[int, ...]) -> Step:
             limit=chance.choice((1, 1, 2, 3, 10)),
             visibility_s=chance.choice((None, None, 0, 1, 3, 30)),
             wait_s=chance.choice((None, 0, 0, 0, 2, 6)),
+            attempt=chance.choice((None, None, 0, 1)),
         )
     if kind < 0.95:
         newest = chance.choice((0, 0, 1, 2, 5, 20))
@@ -177,7 +200,17 @@ def _random_step(chance: Random, busy: tuple[int, ...]) -> Step:
         )
     if kind < 0.965:
         return Cancel(chance.choice((0, 0, 1)))
-    what = chance.choice(("purge", "remove", "create", "create", "create", "retention_us", "visibility_us", "wait_us"))
+    return _random_management(chance, queue)
+
+
+def _random_management(chance: Random, queue: int) -> Step:
+    kind = chance.random()
+    if kind < 0.4:
+        return Move(queue, chance.choice((None, None, None, 0, 1, 2, 3)), chance.choice((None, 1, 7)))
+    if kind < 0.5:
+        return Stop(queue)
+    durations = ("retention_us", "visibility_us", "wait_us", "delay_us", "delay_us")
+    what = chance.choice(("purge", "remove", "create", "create", "create", *durations))
     return Manage(queue, what, chance.choice((0, 1, 4) if what != "retention_us" else (60, 61, 120)))
 
 
@@ -186,7 +219,7 @@ def _random_entry(chance: Random, queue: int) -> tuple[int, int | None, int | No
     odd = chance.random() < 0.03
     return (
         chance.choice((chance.randrange(100), chance.randrange(10_000) if odd else chance.randrange(1000))),
-        None if fifo == odd else chance.randrange(3),
+        None if fifo == odd and (fifo or chance.random() < 0.6) else chance.randrange(3),
         chance.randrange(20) if fifo != odd and chance.random() < 0.5 else None,
         chance.choice((0, 2)) if odd else None if fifo else chance.choice((None, None, 0, 2, 7)),
     )

@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from busframe_emulator.engine.settings import QueueSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from busframe_emulator.engine import Limits, QueueAddress
 
@@ -111,6 +112,37 @@ class Row:
 
 
 @dataclass
+class Attempt:
+    """What was handed out under a ReceiveRequestAttemptId: each message, and which of all hidings it was."""
+
+    since_us: int
+    name: str
+    hidings: list[tuple[Row, int]]
+
+
+@dataclass
+class MoveTask:
+    """A message move task."""
+
+    number: int
+    began_us: int
+    target: QueueAddress | None
+    per_s: int
+    last: int
+    """The place of the last message it may move."""
+    to_move: int
+    looked_at: int = 0
+    """The place of the last message it has looked at."""
+    moved: int = 0
+    status: str = "RUNNING"
+    failure: str | None = None
+
+    def next_us(self) -> int | None:
+        """When it moves the next message."""
+        return self.began_us + (self.moved + 1) * 1_000_000 // self.per_s if self.status == "RUNNING" else None
+
+
+@dataclass
 class Store:
     """A queue."""
 
@@ -123,6 +155,9 @@ class Store:
     """Since when, the scope, the deduplication id, the answer."""
     served: dict[str | None, int] = field(default_factory=dict[str | None, int])
     """When each group was last served; a group without messages is forgotten."""
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    moves: list[MoveTask] = field(default_factory=list[MoveTask])
+    """Newest first."""
     purged_us: int | None = None
 
 
@@ -133,6 +168,7 @@ class Wait:
     limit: int
     visibility_us: int
     until_us: int
+    attempt: str | None
 
 
 class Reference:
@@ -161,14 +197,18 @@ class Reference:
         for store in self.stores:
             for row in store.rows:
                 instants += [row.visible_us, row.enqueued_us + store.settings.retention_us]
+            instants += [next_us for task in store.moves if (next_us := task.next_us()) is not None]
         return min((instant for instant in instants if instant > self.now_us), default=None)
 
     def _settle(self) -> None:
         """All that follows from the time it is: messages grow too old, waits end, waits are served."""
         self._drop_old()
         for wait in [wait for wait in self.waits if wait.until_us <= self.now_us]:
-            self.waits.remove(wait)
-            self.answers.append((wait.number, wait.store.address, []))
+            self._end_wait(wait, [])
+        for store in self.stores:
+            for task in store.moves:
+                if task.next_us() == self.now_us:
+                    self._move_back(store, task)
         self._serve_waits()
 
     def _drop_old(self) -> None:
@@ -183,14 +223,21 @@ class Reference:
             for store in self.stores:
                 while waits := [wait for wait in self.waits if wait.store is store]:
                     wait, before = waits[0], self._places()
-                    handed = self._take(store, wait.limit, wait.visibility_us, short=False)
+                    handed = self._take_or_repeat(store, wait.limit, wait.visibility_us, wait.attempt)
                     if self._places() != before:
                         again = True
                     if not handed:
                         break
-                    self.waits.remove(wait)
-                    self.answers.append((wait.number, store.address, handed))
+                    self._end_wait(wait, handed)
+                    for other in [other for other in waits[1:] if wait.attempt and other.attempt == wait.attempt]:
+                        handed = self._take_or_repeat(store, other.limit, other.visibility_us, other.attempt)
+                        if handed:
+                            self._end_wait(other, handed)
                     again = True
+
+    def _end_wait(self, wait: Wait, handed: list[Handed]) -> None:
+        self.waits.remove(wait)
+        self.answers.append((wait.number, wait.store.address, handed))
 
     def _places(self) -> list[int]:
         return [store.sent for store in self.stores]
@@ -213,8 +260,13 @@ class Reference:
 
     def change(self, address: QueueAddress, settings: Mapping[str, object]) -> None:
         store = self._get(address)
-        store.settings = replace(store.settings, **settings)  # type: ignore[arg-type]  # the histories know the names
+        before = store.settings
+        store.settings = replace(before, **settings)  # type: ignore[arg-type]  # the histories know the names
         self._drop_old()
+        if before.fifo and before.delay_us != store.settings.delay_us:
+            for row in store.rows:
+                if row.visible_us > self.now_us and not row.count_here:
+                    row.visible_us = max(self.now_us, row.sent_us + store.settings.delay_us)
         self._serve_waits()
 
     def remove(self, address: QueueAddress) -> None:
@@ -222,8 +274,7 @@ class Reference:
         self.stores.remove(store)
         self.deleted_us[address] = self.now_us
         for wait in [wait for wait in self.waits if wait.store is store]:
-            self.waits.remove(wait)
-            self.answers.append((wait.number, wait.store.address, []))
+            self._end_wait(wait, [])
 
     def purge(self, address: QueueAddress) -> None:
         store = self._get(address)
@@ -232,6 +283,7 @@ class Reference:
         store.rows.clear()
         store.firsts.clear()
         store.served.clear()
+        store.attempts.clear()
         store.purged_us = self.now_us
 
     def counts(self, address: QueueAddress) -> tuple[int, int, int] | None:
@@ -306,7 +358,7 @@ class Reference:
             raise RefusedError("InvalidParameterValueException")
         return scope, sha256(request.body.encode()).hexdigest()
 
-    def _enqueue(self, store: Store, request: Sending, deduplication_id: str | None, delay_us: int) -> Accepted:
+    def _enqueue(self, store: Store, request: Sending, deduplication_id: str | Name | None, delay_us: int) -> Accepted:
         store.sent += 1
         name = Name(store.number, store.sent)
         row = Row(
@@ -326,7 +378,12 @@ class Reference:
     # --- receiving --------------------------------------------------------------------------------------------------
 
     def receive(
-        self, address: QueueAddress, limit: int, visibility_us: int | None, wait_us: int | None
+        self,
+        address: QueueAddress,
+        limit: int,
+        visibility_us: int | None,
+        wait_us: int | None,
+        attempt: str | None = None,
     ) -> list[Handed] | int:
         """Receive, or begin to wait: then the number of the wait."""
         store = self._get(address)
@@ -334,9 +391,11 @@ class Reference:
             visibility_us = store.settings.visibility_us
         if wait_us is None:
             wait_us = store.settings.wait_us
-        handed: list[Handed] | int = self._take(store, limit, visibility_us, short=wait_us == 0)
+        if not store.settings.fifo:
+            attempt = None
+        handed: list[Handed] | int = self._take_or_repeat(store, limit, visibility_us, attempt, short=wait_us == 0)
         if not handed and wait_us:
-            wait = Wait(self._next("wait"), store, limit, visibility_us, self.now_us + wait_us)
+            wait = Wait(self._next("wait"), store, limit, visibility_us, self.now_us + wait_us, attempt)
             self.waits.append(wait)
             handed = wait.number
         self._drop_old()
@@ -345,6 +404,26 @@ class Reference:
 
     def cancel(self, number: int) -> None:
         self.waits = [wait for wait in self.waits if wait.number != number]
+
+    def _take_or_repeat(
+        self, store: Store, limit: int, visibility_us: int, attempt: str | None, *, short: bool = False
+    ) -> list[Handed]:
+        if attempt is None:
+            return self._take(store, limit, visibility_us, short=short)
+        for known in store.attempts:
+            if known.name == attempt and self.now_us < known.since_us + self.limits.attempts_us:
+                rows = [row for row, _ in known.hidings]
+                intact = all(row in store.rows and row.hidden == hiding for row, hiding in known.hidings)
+                if intact and all(row.visible_us > self.now_us for row in rows):
+                    handed = [self._hand_out(store, row, visibility_us, again=True) for row in rows]
+                    known.hidings = [(row, row.hidden) for row in rows]
+                    return handed
+        handed = self._take(store, limit, visibility_us, short=short)
+        store.attempts = [known for known in store.attempts if known.name != attempt]
+        if handed:
+            rows = [row for one in handed for row in store.rows if row.place == one.receipt.place]
+            store.attempts.append(Attempt(self.now_us, attempt, [(row, row.hidden) for row in rows]))
+        return handed
 
     def _take(self, store: Store, limit: int, visibility_us: int, *, short: bool) -> list[Handed]:
         room = self.limits.in_flight_max - self._in_flight(store)
@@ -373,11 +452,29 @@ class Reference:
         self._drop_old()
         return [self._hand_out(store, row, visibility_us) for row in picked]
 
-    def _in_order(self, store: Store) -> list[Row]:
+    def _in_order(self, store: Store) -> Iterator[Row]:
         """All that could be received now, first come first."""
-        if not store.settings.fifo:
-            visible = [row for row in store.rows if row.visible_us <= self.now_us]
-            return sorted(visible, key=lambda row: (row.visible_us, row.hidden))
+        return iter(self._by_group(store)) if store.settings.fifo else self._fairly(store)
+
+    def _fairly(self, store: Store) -> Iterator[Row]:
+        """One by one, as each that is taken is in flight for the choice of the next."""
+        waiting = [row for row in store.rows if row.visible_us <= self.now_us]
+        waiting.sort(key=attrgetter("visible_us", "hidden"))
+        flying = [row.group for row in store.rows if row.visible_us > self.now_us and row.count_here > 0]
+
+        def rank(row: Row) -> int:
+            """0 for a quiet tenant, else how many it has in flight."""
+            own = flying.count(row.group)
+            enough = row.group is not None and own >= self.limits.noisy_in_flight_min
+            return own if enough and own * 100 > len(flying) * self.limits.noisy_percent else 0
+
+        while waiting:
+            row = min(waiting, key=rank)
+            waiting.remove(row)
+            flying.append(row.group)
+            yield row
+
+    def _by_group(self, store: Store) -> list[Row]:
         groups: dict[str | None, list[Row]] = {}
         for row in store.rows:
             groups.setdefault(row.group, []).append(row)
@@ -391,12 +488,13 @@ class Reference:
                 line.append(row)
         return line
 
-    def _hand_out(self, store: Store, row: Row, visibility_us: int) -> Handed:
-        row.count += 1
-        row.count_here += 1
+    def _hand_out(self, store: Store, row: Row, visibility_us: int, *, again: bool = False) -> Handed:
+        if not again:
+            row.count += 1
+            row.count_here += 1
+            if row.count == 1:
+                row.first_us = self.now_us
         row.received_us = self.now_us
-        if row.count == 1:
-            row.first_us = self.now_us
         row.visible_us = self.now_us + visibility_us
         row.hidden = self._next("hidden")
         return Handed(
@@ -427,6 +525,66 @@ class Reference:
             source=store.address,
         )
         target.rows.append(moved)
+
+    # --- message move tasks -----------------------------------------------------------------------------------------
+
+    def start_move(self, address: QueueAddress, target: QueueAddress | None, per_s: int | None) -> int:
+        store = self._find(address)
+        if store is None:
+            raise RefusedError("ResourceNotFoundException")
+        redrives = [other.settings.redrive for other in self.stores]
+        if not any(redrive is not None and redrive.target == address for redrive in redrives):
+            raise RefusedError("InvalidParameterValueException")
+        if target is not None:
+            there = self._find(target)
+            if there is None:
+                raise RefusedError("ResourceNotFoundException")
+            if there is store or there.settings.fifo != store.settings.fifo:
+                raise RefusedError("InvalidParameterValueException")
+        if any(task.status == "RUNNING" for task in store.moves):
+            raise RefusedError("InvalidParameterValueException")
+        visible = sum(row.visible_us <= self.now_us for row in store.rows)
+        number = self._next("task")
+        per_s = per_s or self.limits.moves_per_s
+        store.moves.insert(0, MoveTask(number, self.now_us, target, per_s, store.sent, visible))
+        return number
+
+    def cancel_move(self, address: QueueAddress) -> int:
+        task = self._get(address).moves[0]
+        if task.status != "RUNNING":
+            raise RefusedError("InvalidParameterValueException")
+        task.status = "CANCELLED"
+        return task.moved
+
+    def moves(self, address: QueueAddress) -> list[tuple[str, int, int, str | None]]:
+        """What can be seen of the newest ten."""
+        store = self._find(address)
+        tasks = store.moves[:10] if store is not None else []
+        return [(task.status, task.moved, task.to_move, task.failure) for task in tasks]
+
+    def _move_back(self, store: Store, task: MoveTask) -> None:
+        while True:
+            rest = [row for row in store.rows if task.looked_at < row.place <= task.last]
+            if not rest:
+                task.status = "COMPLETED"
+                return
+            row = rest[0]
+            task.looked_at = row.place
+            behind = store.settings.fifo and next(other for other in store.rows if other.group == row.group) is not row
+            if row.visible_us <= self.now_us and not behind:
+                break
+        address = task.target or row.source
+        target = self._find(address) if address is not None else None
+        if target is None:
+            task.status = "FAILED"
+            nowhere = address is None
+            task.failure = "CouldNotDetermineMessageSource" if nowhere else "AWS.SimpleQueueService.NonExistentQueue"
+            return
+        task.moved += 1
+        self._drop(store, row)
+        sending = Sending(row.body, 0, row.group, None, None)
+        deduplication = row.deduplication if target.settings.fifo else None
+        self._enqueue(target, sending, deduplication, target.settings.delay_us)
 
     # --- settling ---------------------------------------------------------------------------------------------------
 

@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from engine.asking import request_for, time_after
-from engine.histories import LIMITS, QUEUES, Cancel, Pass, random_history, settings_of
+from engine.histories import LIMITS, QUEUES, Cancel, Pass, Stop, random_history, settings_of
 from engine.world import START_US, us
 
 from busframe_emulator.delivery import CALM
 from busframe_emulator.engine import Engine, Ids, QueueAddress, SqsError
-from busframe_emulator.engine.requests import CreateQueue, Deliveries, GetQueue, Parked, Receive, SetQueue
+from busframe_emulator.engine.requests import (
+    CancelMove,
+    CreateQueue,
+    Deliveries,
+    GetQueue,
+    ListMoves,
+    Parked,
+    Receive,
+    SetQueue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +78,8 @@ class Solo:
                 numbers = list(self._waiters)
                 if waiter < len(numbers):
                     self.engine.cancel(numbers[-1 - waiter])
+            case Stop(queue):
+                self._stop(QUEUES[queue])
             case _:
                 request = request_for(step, self._receipts, self._settings)
                 if request is not None:
@@ -94,6 +105,14 @@ class Solo:
                 self.engine.advance(due_us)
         self.now_us = to_us
         self.engine.advance(to_us)
+
+    def _stop(self, where: QueueAddress) -> None:
+        try:
+            tasks = self.engine.apply(self.now_us, ListMoves(source=where)).tasks
+        except SqsError:
+            return
+        for task in tasks:
+            self._ask(CancelMove(source=where, task_id=task.task_id))
 
     def _ask(self, request: Request) -> None:
         try:

@@ -9,6 +9,7 @@ import pytest
 from engine.world import World, WorldQueue, address, us
 
 from busframe_emulator.engine import Engine, Limits, Redrive
+from busframe_emulator.engine.requests import StartMove
 
 
 def weight(engine: Engine) -> int:
@@ -148,4 +149,51 @@ def test_dead_letters_deleted_leave_nothing_for_long() -> None:
         queue.one(visibility_s=0)
         queue.receive()
         dead.delete(dead.one())
+    assert weight(world.engine) < SOME
+
+
+def test_tenants_without_messages_are_forgotten() -> None:
+    world = World()
+    queue = world.queue()
+    for number in range(20_000):
+        queue.send("a", group=f"t{number}")
+        queue.delete(queue.one())
+    assert weight(world.engine) < SOME
+
+
+def test_messages_of_a_fair_queue_that_nobody_receives_go_with_their_retention() -> None:
+    world = World()
+    queue = world.queue(retention_us=us(60))
+    for number in range(20_000):
+        queue.send(str(number), group=f"t{number % 7}")
+        if number % 1000 == 0:
+            world.pass_s(61)
+    world.pass_s(61)
+    assert weight(world.engine) < SOME
+
+
+def test_attempts_to_receive_are_forgotten_with_their_messages_or_their_window() -> None:
+    world = World(limits=Limits(deduplication_us=1))
+    queue = world.fifo()
+    for number in range(20_000):
+        queue.send("a", group="g")
+        world.pass_us(1)
+        (delivery,) = queue.receive(1, attempt_id=str(number))
+        queue.delete(delivery)
+    assert weight(world.engine) < SOME
+    world.pass_s(300)
+    assert weight(world.engine) < 3000
+
+
+def test_move_tasks_leave_nothing_but_the_newest() -> None:
+    world = World()
+    dead = world.queue("dead")
+    queue = world.queue(redrive=Redrive(dead.address, 1))
+    for number in range(2000):
+        queue.send(str(number))
+        queue.one(visibility_s=0)
+        queue.receive()
+        world.engine.apply(world.now_us, StartMove(source=dead.address))
+        world.pass_s(1)
+        queue.delete(queue.one())
     assert weight(world.engine) < SOME

@@ -9,7 +9,8 @@ import sys
 PROGRAM = """
 import json, sys
 import busframe_emulator  # the package itself, which is empty
-import __future__, base64, binascii, collections, dataclasses, enum, functools, hashlib, heapq, struct, typing, zlib
+import __future__, base64, binascii, bisect, collections, dataclasses, enum, functools
+import hashlib, heapq, struct, typing, zlib
 before = set(sys.modules)
 import busframe_emulator.engine
 import busframe_emulator.engine.requests

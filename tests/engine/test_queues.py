@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from engine.world import World, address, refused, us
 
-from busframe_emulator.engine import Limits, QueueAddress
-from busframe_emulator.engine.requests import CreateQueue, GetQueue, ListQueues, TagQueue
+from busframe_emulator.engine import Limits, QueueAddress, Redrive
+from busframe_emulator.engine.requests import CreateQueue, GetQueue, ListQueues, ListSources, TagQueue
 
 
 def test_a_queue_begins_with_the_documented_defaults() -> None:
@@ -245,3 +245,43 @@ def test_a_message_sent_after_a_purge_lives_as_long_as_any() -> None:
     assert queue.counts() == (1, 0, 0)
     world.pass_us(1)
     assert queue.counts() == (0, 0, 0)
+
+
+def test_the_sources_of_a_dead_letter_queue_are_those_that_name_it_now() -> None:
+    world = World()
+    dead, other = world.queue("dead"), world.queue("other")
+
+    def sources(after: str = "", limit: int = 10) -> str:
+        request = ListSources(queue=dead.address, after=after, limit=limit)
+        return " ".join(world.engine.apply(world.now_us, request).names)
+
+    queues = {name: world.queue(name, redrive=Redrive(dead.address, 1)) for name in ("c", "a", "d", "b")}
+    dead.set(redrive=Redrive(dead.address, 5))
+    assert sources() == "a b c d dead"
+    assert (sources(limit=2), sources(after="b"), sources(after="bb", limit=1)) == ("a b", "c d dead", "c")
+    queues["a"].set(redrive=Redrive(other.address, 1))
+    queues["b"].set(redrive=None)
+    queues["c"].set(redrive=Redrive(dead.address, 9))
+    queues["d"].remove()
+    assert sources() == "c dead"
+    other.remove()
+    queues["a"].set(redrive=Redrive(dead.address, 1))
+    assert sources() == "a c dead"
+
+
+def test_the_sources_of_a_queue_that_is_not_there_cannot_be_asked_for() -> None:
+    world = World()
+    with refused("QueueDoesNotExist"):
+        world.engine.apply(world.now_us, ListSources(queue=address("nowhere")))
+
+
+def test_any_prefix_and_any_place_to_go_on_from_can_be_listed() -> None:
+    world = World()
+    names = sorted(["a", "ab", "abc", "abx", "b", "B", "a-", "a_", "abc.fifo"])
+    for name in names:
+        world.queue(name, fifo=name.endswith(".fifo"))
+    for prefix in ["", "z", "0", *names]:
+        for after in ["", "z", "0", *names]:
+            request = ListQueues(region="eu-west-1", account="111111111111", prefix=prefix, after=after, limit=3)
+            expected = [name for name in names if name.startswith(prefix) and name > after][:3]
+            assert list(world.engine.apply(world.now_us, request).names) == expected

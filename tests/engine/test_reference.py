@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 from engine.duel import DifferenceError, run
-from engine.histories import QUEUES, Cancel, History, Manage, Pass, Put, QueuePlan, Settle, Take, random_history
+from engine.histories import (
+    QUEUES,
+    Cancel,
+    History,
+    Manage,
+    Move,
+    Pass,
+    Put,
+    QueuePlan,
+    Settle,
+    Stop,
+    Take,
+    random_history,
+)
 from engine.world import us
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,10 +65,14 @@ plans = st.builds(
 steps = st.one_of(
     st.builds(Pass, st.none() | st.sampled_from((1, us(1), us(20)))),
     st.builds(Put, queues, st.lists(entries, min_size=1, max_size=3).map(tuple)),
-    st.builds(Take, queues, st.sampled_from((1, 2, 10)), maybe_seconds, maybe_seconds),
+    st.builds(Take, queues, st.sampled_from((1, 2, 10)), maybe_seconds, maybe_seconds, st.none() | st.integers(0, 1)),
     st.builds(Settle, st.lists(st.integers(0, 5), min_size=1, max_size=3).map(tuple), maybe_seconds, st.booleans()),
     st.builds(Cancel, st.integers(0, 2)),
-    st.builds(Manage, queues, st.sampled_from(("purge", "remove", "create", "visibility_us", "wait_us")), seconds),
+    st.builds(Move, queues, st.none() | queues, st.sampled_from((None, 1, 7))),
+    st.builds(Stop, queues),
+    st.builds(
+        Manage, queues, st.sampled_from(("purge", "remove", "create", "visibility_us", "wait_us", "delay_us")), seconds
+    ),
     st.builds(Manage, queues, st.just("retention_us"), st.sampled_from((60, 120))),
 )
 histories = st.builds(

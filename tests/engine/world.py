@@ -155,10 +155,12 @@ class WorldQueue:
             self.send(body, group=body[:2] if fifo else None)
             self.world.pass_us(1)
 
-    def receive(self, limit: int = 10, *, visibility_s: float | None = None) -> list[Delivery]:
+    def receive(
+        self, limit: int = 10, *, visibility_s: float | None = None, attempt_id: str | None = None
+    ) -> list[Delivery]:
         """Poll without waiting."""
         visibility_us = None if visibility_s is None else us(visibility_s)
-        request = Receive(queue=self.address, limit=limit, wait_us=0, visibility_us=visibility_us)
+        request = Receive(self.address, limit, 0, visibility_us, attempt_id)
         reply = self.world.engine.apply(self.world.now_us, request)
         assert isinstance(reply, Deliveries)
         return list(reply.deliveries)
@@ -172,10 +174,17 @@ class WorldQueue:
         """Receive, and name what came, with spaces between."""
         return " ".join(delivery.body for delivery in self.receive(limit, visibility_s=visibility_s))
 
-    def poll(self, wait_s: float = 20, *, limit: int = 10, visibility_s: float | None = None) -> int:
+    def poll(
+        self,
+        wait_s: float = 20,
+        *,
+        limit: int = 10,
+        visibility_s: float | None = None,
+        attempt_id: str | None = None,
+    ) -> int:
         """Begin a receive that has to wait; its number."""
         visibility_us = None if visibility_s is None else us(visibility_s)
-        request = Receive(queue=self.address, limit=limit, wait_us=us(wait_s), visibility_us=visibility_us)
+        request = Receive(self.address, limit, us(wait_s), visibility_us, attempt_id)
         reply = self.world.engine.apply(self.world.now_us, request)
         assert isinstance(reply, Parked), reply
         return reply.waiter

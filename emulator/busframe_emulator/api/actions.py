@@ -19,6 +19,7 @@ from msgspec import Struct, field
 from busframe_emulator.api.members import (
     DelaySeconds,
     Integer,
+    MaxMoveTasks,
     MaxNumberOfMessages,
     MaxResults,
     QueueUrl,
@@ -55,7 +56,7 @@ ALL_ACTIONS = frozenset(
         "UntagQueue",
     }
 )
-"""Every action SQS has, also those that are still to be built here: these are refused by name."""
+"""Every action SQS has. One that were not handled here would be refused by name."""
 
 
 class Input(Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -202,6 +203,30 @@ class RemovePermission(QueueInput, frozen=True, kw_only=True):
     """Take back what AddPermission allowed."""
 
     label: Required
+
+
+# --- message move tasks ---------------------------------------------------------------------------------------------
+
+
+class StartMessageMoveTask(Input, frozen=True, kw_only=True):
+    """Begin to move dead letters, to a queue or each to where it came from."""
+
+    source_arn: str
+    destination_arn: str | None = None
+    max_number_of_messages_per_second: Integer | None = None
+
+
+class ListMessageMoveTasks(Input, frozen=True, kw_only=True):
+    """Show the newest tasks of a queue."""
+
+    source_arn: str
+    max_results: MaxMoveTasks | None = None
+
+
+class CancelMessageMoveTask(Input, frozen=True, kw_only=True):
+    """End a running task."""
+
+    task_handle: Required
 
 
 # --- messages -------------------------------------------------------------------------------------------------------

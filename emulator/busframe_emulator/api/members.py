@@ -48,6 +48,8 @@ WaitTimeSeconds = Annotated[int, between(0, 20, "Must be >= 0 and <= 20, if prov
 
 MaxNumberOfMessages = Annotated[int, between(1, 10, "Must be between 1 and 10, if provided.")]
 
+MaxMoveTasks = Annotated[int, between(1, 10, "Must be between 1 and 10, if provided.")]
+
 MaxResults = Annotated[int, between(1, 1000, "Must be between 1 and 1000, if provided.")]
 
 

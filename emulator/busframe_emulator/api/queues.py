@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Final
 
@@ -79,26 +78,20 @@ def list_queues(engine: Engine, caller: Caller, now_us: int, request: actions.Li
 def list_dead_letter_sources(
     engine: Engine, caller: Caller, now_us: int, request: actions.ListDeadLetterSourceQueues
 ) -> results.SourceQueueUrls:
-    """Name the queues that send their dead letters here. Rarely asked, so it looks at every queue there is."""
+    """Name the queues that send their dead letters here."""
     target = caller.address(request.queue_url)
-    engine.apply(now_us, requests.FindQueue(queue=target))
-    everywhere = requests.ListQueues(
-        region=target.region,
-        account=target.account,
-        after=_read_token(request.next_token) if request.next_token else "",
-        limit=sys.maxsize,
-    )
-    sources: list[QueueAddress] = []
-    for name in engine.apply(now_us, everywhere).names:
-        source = target._replace(name=name)
-        redrive = engine.apply(now_us, requests.GetQueue(queue=source)).settings.redrive
-        if redrive is not None and redrive.target == target:
-            sources.append(source)
     limit = request.max_results or LIST_MAX
-    more = request.max_results is not None and len(sources) > limit
+    reply = engine.apply(
+        now_us,
+        requests.ListSources(
+            queue=target, after=_read_token(request.next_token) if request.next_token else "", limit=limit + 1
+        ),
+    )
+    names = reply.names[:limit]
+    more = request.max_results is not None and len(reply.names) > limit
     return results.SourceQueueUrls(
-        queue_urls=[caller.queue_url(source) for source in sources[:limit]] or None,
-        next_token=_token(sources[limit - 1].name) if more else None,
+        queue_urls=[caller.queue_url(target._replace(name=name)) for name in names] or None,
+        next_token=_token(names[-1]) if more else None,
     )
 
 

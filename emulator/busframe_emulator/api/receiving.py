@@ -59,6 +59,7 @@ def receive_message(
             limit=request.max_number_of_messages or 1,
             wait_us=None if wait_s is None else wait_s * SECOND_US,
             visibility_us=None if visibility_s is None else visibility_s * SECOND_US,
+            attempt_id=request.receive_request_attempt_id,
         ),
     )
     if isinstance(reply, requests.Parked):

@@ -138,5 +138,37 @@ class ChangedBatch(BatchResult, kw_only=True):
     successful: Annotated[list[SettledEntry], flat("ChangeMessageVisibilityBatchResultEntry")]
 
 
+class MoveTaskHandle(Result, kw_only=True):
+    """The answer to StartMessageMoveTask."""
+
+    task_handle: str
+
+
+class MoveTask(Result, kw_only=True):
+    """One message move task. The time is in milliseconds since 1970."""
+
+    task_handle: str | None = None
+    status: str
+    source_arn: str
+    destination_arn: str | None = None
+    max_number_of_messages_per_second: int | None = None
+    approximate_number_of_messages_moved: int
+    approximate_number_of_messages_to_move: int
+    failure_reason: str | None = None
+    started_timestamp: int
+
+
+class MoveTasks(Result, kw_only=True):
+    """The answer to ListMessageMoveTasks. The list is there even when empty."""
+
+    results: Annotated[list[MoveTask], flat("ListMessageMoveTasksResultEntry")]
+
+
+class MoveTaskCancelled(Result, kw_only=True):
+    """The answer to CancelMessageMoveTask."""
+
+    approximate_number_of_messages_moved: int
+
+
 AnyResult = Result | BatchResult | None
 """None is the answer of an action that says no more than that it is done."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from busframe_emulator.api import actions, permissions, queues, receiving, sending, settling, tags
+from busframe_emulator.api import actions, moving, permissions, queues, receiving, sending, settling, tags
 from busframe_emulator.engine import requests
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Action(NamedTuple):
 
 HANDLED: Final = {
     "AddPermission": Action(actions.AddPermission, permissions.add_permission),
+    "CancelMessageMoveTask": Action(actions.CancelMessageMoveTask, moving.cancel_move_task),
     "ChangeMessageVisibility": Action(actions.ChangeMessageVisibility, settling.change_visibility),
     "ChangeMessageVisibilityBatch": Action(actions.ChangeMessageVisibilityBatch, settling.change_visibility_batch),
     "CreateQueue": Action(actions.CreateQueue, queues.create_queue),
@@ -34,6 +35,7 @@ HANDLED: Final = {
     "GetQueueAttributes": Action(actions.GetQueueAttributes, queues.get_queue_attributes),
     "GetQueueUrl": Action(actions.GetQueueUrl, queues.get_queue_url),
     "ListDeadLetterSourceQueues": Action(actions.ListDeadLetterSourceQueues, queues.list_dead_letter_sources),
+    "ListMessageMoveTasks": Action(actions.ListMessageMoveTasks, moving.list_move_tasks),
     "ListQueueTags": Action(actions.ListQueueTags, tags.list_queue_tags),
     "ListQueues": Action(actions.ListQueues, queues.list_queues),
     "PurgeQueue": Action(actions.PurgeQueue, queues.purge_queue),
@@ -42,6 +44,7 @@ HANDLED: Final = {
     "SendMessage": Action(actions.SendMessage, sending.send_message),
     "SendMessageBatch": Action(actions.SendMessageBatch, sending.send_message_batch),
     "SetQueueAttributes": Action(actions.SetQueueAttributes, queues.set_queue_attributes),
+    "StartMessageMoveTask": Action(actions.StartMessageMoveTask, moving.start_move_task),
     "TagQueue": Action(actions.TagQueue, tags.tag_queue),
     "UntagQueue": Action(actions.UntagQueue, tags.untag_queue),
 }

@@ -14,6 +14,8 @@ answer the same for ever.
 | delete.zombie | queue, nth message, delivery      | microseconds until a message deleted on a standard queue is back |
 | delete.stale  | queue, nth message, delivery      | any: an outdated receipt deletes all the same (standard queue)  |
 
+On a queue that serves tenants fairly, recv.pick counts from the front of the tenant's line whose turn it is.
+
 The engine asks only where the contract permits the answer, and clamps the answer to what is permitted: every script
 of answers is a legal one.
 """

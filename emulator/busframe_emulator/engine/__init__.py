@@ -1,7 +1,9 @@
 """SQS as a state machine: no clock, no chance, no I/O.
 
-Read in this order: `requests` (what may be asked, what is answered), `engine` (the whole in one class), `queue` and
-`fifo` (a standard and a FIFO queue), `timers` (what falls due), `receipts` and `ids` (names for things).
+Read in this order: `requests` (what may be asked, what is answered), `engine` (the whole in one class), `message` and
+`queue` (the states of a message, and the moves between them; it names the files of those who ask for the moves),
+`standard`, `fairness` and `fifo` (what comes next), `directory` (which queues there are), `moving` (message move
+tasks), `timers` (what falls due), `ids` (names for things).
 """
 
 from busframe_emulator.engine.engine import Engine

@@ -11,16 +11,17 @@ waiting; all of them see the same states, since everything due is done before a 
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Final, overload
 
 from busframe_emulator.delivery import CALM
-from busframe_emulator.engine.errors import SqsError, invalid_value, no_such_queue
-from busframe_emulator.engine.events import Event
-from busframe_emulator.engine.queue import Queue, Surroundings
+from busframe_emulator.engine.directory import Directory
+from busframe_emulator.engine.errors import SqsError, no_such_queue
+from busframe_emulator.engine.moving import MoveTasks
+from busframe_emulator.engine.queue import Surroundings
+from busframe_emulator.engine.receiving import receive, receive_attempt
 from busframe_emulator.engine.requests import (
     Batch,
+    CancelMove,
     ChangeVisibility,
     CreateQueue,
     Delete,
@@ -29,7 +30,12 @@ from busframe_emulator.engine.requests import (
     Done,
     FindQueue,
     GetQueue,
+    ListMoves,
     ListQueues,
+    ListSources,
+    MoveCancelled,
+    MoveStarted,
+    MoveTaskViews,
     Outcomes,
     Parked,
     PurgeQueue,
@@ -38,20 +44,24 @@ from busframe_emulator.engine.requests import (
     Send,
     Sent,
     SetQueue,
+    StartMove,
     TagQueue,
 )
-from busframe_emulator.engine.settings import WIRE_NAMES, Limits, QueueSettings, QueueView
+from busframe_emulator.engine.sending import deduplication_id, send
+from busframe_emulator.engine.settings import Limits, QueueView
+from busframe_emulator.engine.settling import change_visibility, delete
 from busframe_emulator.engine.timers import Timers
 from busframe_emulator.engine.waiter import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from busframe_emulator.delivery import Chooser
     from busframe_emulator.engine.events import Sink
     from busframe_emulator.engine.ids import Ids
-    from busframe_emulator.engine.requests import Reply, Request
-    from busframe_emulator.engine.settings import QueueAddress, Redrive
+    from busframe_emulator.engine.queue import Queue
+    from busframe_emulator.engine.requests import Delivery, Reply, Request
+    from busframe_emulator.engine.settings import QueueAddress
 
 _DONE: Final = Done()
 
@@ -72,12 +82,10 @@ class Engine:
         self, *, ids: Ids, chooser: Chooser = CALM, sink: Sink | None = None, limits: Limits | None = None
     ) -> None:
         self.answers: list[tuple[int, Deliveries]] = []
-        self._ids = ids
         self._timers = Timers()
         self._queues: dict[QueueAddress, Queue] = {}
         self._touched: list[Queue] = []
         self._limits = limits or Limits()
-        self._sink = sink
         self._around = Surroundings(
             queues=self._queues,
             timers=self._timers,
@@ -87,12 +95,11 @@ class Engine:
             touched=self._touched,
             answers=self.answers,
         )
+        self._directory = Directory(self._around, ids)
+        self._moves = MoveTasks(self._around, ids)
         self._now_us = 0
-        self._queues_made = 0
         self._waiters: dict[int, Waiter] = {}
         self._waiters_made = 0
-        self._deleted: dict[QueueAddress, int] = {}
-        self._deletions: deque[tuple[int, QueueAddress]] = deque()
         self._actions: dict[type, Callable[..., Reply]] = {
             Send: self._send,
             Receive: self._receive,
@@ -104,9 +111,13 @@ class Engine:
             PurgeQueue: self._purge_queue,
             FindQueue: self._find_queue,
             ListQueues: self._list_queues,
+            ListSources: self._list_sources,
             GetQueue: self._get_queue,
             SetQueue: self._set_queue,
             TagQueue: self._tag_queue,
+            StartMove: self._start_move,
+            ListMoves: self._list_moves,
+            CancelMove: self._cancel_move,
         }
 
     # --- what a driver calls ----------------------------------------------------------------------------------------
@@ -118,9 +129,15 @@ class Engine:
     @overload
     def apply(self, now_us: int, request: Batch) -> Outcomes: ...
     @overload
-    def apply(self, now_us: int, request: ListQueues) -> QueueNames: ...
+    def apply(self, now_us: int, request: ListQueues | ListSources) -> QueueNames: ...
     @overload
     def apply(self, now_us: int, request: GetQueue) -> QueueView: ...
+    @overload
+    def apply(self, now_us: int, request: StartMove) -> MoveStarted: ...
+    @overload
+    def apply(self, now_us: int, request: ListMoves) -> MoveTaskViews: ...
+    @overload
+    def apply(self, now_us: int, request: CancelMove) -> MoveCancelled: ...
     @overload
     def apply(
         self,
@@ -177,21 +194,30 @@ class Engine:
         if parked is not None and parked.queue.waiters.pop(waiter, None) is not None:
             self._timers.disarm(parked)
 
+    def look(self, now_us: int) -> tuple[Mapping[QueueAddress, Queue], Timers]:
+        """The queues and their timers as they are at `now_us`, for `inspection`, which changes nothing."""
+        self.advance(now_us)
+        return self._queues, self._timers
+
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def _send(self, now_us: int, request: Send) -> Sent:
-        return self._queue(request.queue).send(now_us, request)
+        return send(self._queue(request.queue), now_us, request)
 
     def _receive(self, now_us: int, request: Receive) -> Deliveries | Parked:
         queue = self._queue(request.queue)
         settings = queue.settings
         wait_us = settings.wait_us if request.wait_us is None else request.wait_us
         visibility_us = settings.visibility_us if request.visibility_us is None else request.visibility_us
-        deliveries = queue.receive(now_us, request.limit, visibility_us, short=not wait_us)
+        attempt_id = request.attempt_id if settings.fifo else None
+        if attempt_id is None:
+            deliveries = receive(queue, now_us, request.limit, visibility_us, short=not wait_us)
+        else:
+            deliveries = receive_attempt(queue, now_us, request.limit, visibility_us, attempt_id, short=not wait_us)
         if deliveries or not wait_us:
             return Deliveries(deliveries=deliveries)
         self._waiters_made += 1
-        waiter = Waiter(self._waiters_made, queue, request.limit, visibility_us)
+        waiter = Waiter(self._waiters_made, queue, request.limit, visibility_us, attempt_id)
         queue.waiters[waiter.number] = self._waiters[waiter.number] = waiter
         self._timers.arm(now_us + wait_us, waiter)
         if queue.visible and settings.redrive is not None and settings.redrive.target == queue.address:
@@ -200,10 +226,10 @@ class Engine:
         return Parked(waiter=waiter.number)
 
     def _delete(self, now_us: int, request: Delete) -> Done:
-        return self._queue(request.queue).delete(now_us, request)
+        return delete(self._queue(request.queue), now_us, request)
 
     def _change_visibility(self, now_us: int, request: ChangeVisibility) -> Done:
-        return self._queue(request.queue).change_visibility(now_us, request)
+        return change_visibility(self._queue(request.queue), now_us, request)
 
     def _batch(self, now_us: int, request: Batch) -> Outcomes:
         queue = self._queue(request.queue)
@@ -214,11 +240,11 @@ class Engine:
             try:
                 match entry:
                     case Send():
-                        outcomes.append(queue.send(now_us, entry, in_batch=True))
+                        outcomes.append(send(queue, now_us, entry, in_batch=True))
                     case Delete():
-                        outcomes.append(queue.delete(now_us, entry))
+                        outcomes.append(delete(queue, now_us, entry))
                     case ChangeVisibility():
-                        outcomes.append(queue.change_visibility(now_us, entry))
+                        outcomes.append(change_visibility(queue, now_us, entry))
             except SqsError as error:
                 outcomes.append(error)
         return Outcomes(outcomes=outcomes)
@@ -230,12 +256,24 @@ class Engine:
             queue = touched.pop()
             while queue.waiters:
                 waiter = next(iter(queue.waiters.values()))
-                deliveries = queue.receive(now_us, waiter.limit, waiter.visibility_us, short=False)
+                deliveries = _serve(queue, waiter, now_us)
                 if not deliveries:
                     break
-                del queue.waiters[waiter.number]
-                self._timers.disarm(waiter)
-                self.answers.append((waiter.number, Deliveries(deliveries=deliveries)))
+                self._answer(waiter, deliveries)
+                if waiter.attempt_id is not None:
+                    self._answer_again(queue, waiter.attempt_id, now_us)
+
+    def _answer_again(self, queue: Queue, attempt_id: str, now_us: int) -> None:
+        """Hand the same to those who asked again while the first still waited, wherever they are in line."""
+        for waiter in [waiter for waiter in queue.waiters.values() if waiter.attempt_id == attempt_id]:
+            deliveries = _serve(queue, waiter, now_us)
+            if deliveries:
+                self._answer(waiter, deliveries)
+
+    def _answer(self, waiter: Waiter, deliveries: list[Delivery]) -> None:
+        del waiter.queue.waiters[waiter.number]
+        self._timers.disarm(waiter)
+        self.answers.append((waiter.number, Deliveries(deliveries=deliveries)))
 
     # --- queues -----------------------------------------------------------------------------------------------------
 
@@ -246,37 +284,11 @@ class Engine:
         return queue
 
     def _create_queue(self, now_us: int, request: CreateQueue) -> Done:
-        address = request.queue
-        queue = self._queues.get(address)
-        if queue is not None:
-            _require_same(queue, request)
-            return _DONE
-        while self._deletions and self._deletions[0][0] <= now_us:
-            self._deleted.pop(self._deletions.popleft()[1], None)
-        if address in self._deleted:
-            wait = "You must wait 60 seconds after deleting a queue before you can create another with the same name."
-            raise SqsError("QueueDeletedRecently", wait)
-        settings = replace(QueueSettings(), **request.settings)  # type: ignore[arg-type]  # names are checked by the caller
-        self._check_redrive(address, settings)
-        self._queues_made += 1
-        ids = self._ids.for_queue(self._queues_made)
-        self._queues[address] = Queue(
-            self._around, address, ids=ids, settings=settings, tags=request.tags, now_us=now_us
-        )
-        self._tell(Event("queue_created", now_us, address))
+        self._directory.create(now_us, request)
         return _DONE
 
     def _set_queue(self, now_us: int, request: SetQueue) -> Done:
-        queue = self._queue(request.queue)
-        settings = replace(queue.settings, **request.settings)  # type: ignore[arg-type]  # names are checked by the caller
-        if "redrive" in request.settings:
-            self._check_redrive(request.queue, settings)
-        # A changed scope applies to queues made with it only: recorded on AWS in both directions.
-        settings.deduplication_scope = queue.settings.deduplication_scope
-        queue.settings = settings
-        queue.modified_us = now_us
-        queue.housekeep(now_us)
-        self._tell(Event("queue_changed", now_us, request.queue))
+        self._directory.change(now_us, request)
         return _DONE
 
     def _tag_queue(self, now_us: int, request: TagQueue) -> Done:  # noqa: ARG002 - all actions are called alike
@@ -286,37 +298,9 @@ class Engine:
             tags.pop(key, None)
         return _DONE
 
-    def _check_redrive(self, address: QueueAddress, settings: QueueSettings) -> None:
-        redrive = settings.redrive
-        if redrive is None:
-            return
-        target = self._queues.get(redrive.target)
-        if redrive.target != address:
-            if target is None:
-                raise invalid_value("RedrivePolicy", _redrive_text(redrive), "Dead letter target does not exist.")
-            if (redrive.target.region, redrive.target.account) != (address.region, address.account):
-                reason = "Dead-letter queue must be in the same account and region as the source."
-                raise invalid_value("RedrivePolicy", _redrive_text(redrive), reason)
-            if target.settings.fifo != settings.fifo:
-                kind = "FIFO" if settings.fifo else "standard"
-                reason = f"Dead-letter queue must be same type of queue as the source: {kind}."
-                raise invalid_value("RedrivePolicy", _redrive_text(redrive), reason)
-        allow = target.settings.redrive_allow if target is not None else settings.redrive_allow
-        if allow is not None and (
-            allow.permission == "denyAll" or (allow.permission == "byQueue" and address not in allow.sources)
-        ):
-            reason = f"Queue {redrive.target.arn} does not allow {address.arn} as a source of dead letters."
-            raise invalid_value("RedrivePolicy", _redrive_text(redrive), reason)
-
     def _delete_queue(self, now_us: int, request: DeleteQueue) -> Done:
-        address = request.queue
-        self._queue(address).close(now_us)
-        del self._queues[address]
-        until_us = now_us + self._limits.recreate_after_us
-        if until_us > now_us:
-            self._deleted[address] = until_us
-            self._deletions.append((until_us, address))
-        self._tell(Event("queue_deleted", now_us, address))
+        self._directory.remove(now_us, request.queue)
+        self._moves.forget(request.queue)
         return _DONE
 
     def _purge_queue(self, now_us: int, request: PurgeQueue) -> Done:
@@ -334,15 +318,10 @@ class Engine:
         return _DONE
 
     def _list_queues(self, now_us: int, request: ListQueues) -> QueueNames:  # noqa: ARG002 - all actions are called alike
-        names = sorted(
-            address.name
-            for address in self._queues
-            if address.region == request.region
-            and address.account == request.account
-            and address.name.startswith(request.prefix)
-            and address.name > request.after
-        )
-        return QueueNames(names=names[: request.limit])
+        return self._directory.names(request)
+
+    def _list_sources(self, now_us: int, request: ListSources) -> QueueNames:  # noqa: ARG002 - all actions are called alike
+        return self._directory.sources(request)
 
     def _get_queue(self, now_us: int, request: GetQueue) -> QueueView:  # noqa: ARG002 - all actions are called alike
         queue = self._queue(request.queue)
@@ -355,23 +334,25 @@ class Engine:
             visible=queue.visible,
             in_flight=queue.in_flight,
             delayed=queue.delayed,
-            oldest_sent_us=queue.oldest_sent_us(),
+            oldest_sent_us=queue.ageing.oldest_sent_us(),
         )
 
-    def _tell(self, event: Event) -> None:
-        if self._sink is not None:
-            self._sink(event)
+    # --- message move tasks -----------------------------------------------------------------------------------------
+
+    def _start_move(self, now_us: int, request: StartMove) -> MoveStarted:
+        return self._moves.start(now_us, request, has_sources=self._directory.has_sources(request.source))
+
+    def _list_moves(self, now_us: int, request: ListMoves) -> MoveTaskViews:  # noqa: ARG002 - all actions are called alike
+        return self._moves.list(request)
+
+    def _cancel_move(self, now_us: int, request: CancelMove) -> MoveCancelled:  # noqa: ARG002 - all actions are called alike
+        return self._moves.cancel(request)
 
 
-def _require_same(queue: Queue, request: CreateQueue) -> None:
-    """Creating again is fine with the same settings, or some of them."""
-    for setting in fields(QueueSettings):
-        name = setting.name
-        if name in request.settings and request.settings[name] != getattr(queue.settings, name):
-            raise SqsError(
-                "QueueNameExists",
-                f"A queue already exists with the same name and a different value for attribute {WIRE_NAMES[name]}",
-            )
+def _serve(queue: Queue, waiter: Waiter, now_us: int) -> list[Delivery]:
+    if waiter.attempt_id is None:
+        return receive(queue, now_us, waiter.limit, waiter.visibility_us, short=False)
+    return receive_attempt(queue, now_us, waiter.limit, waiter.visibility_us, waiter.attempt_id, short=False)
 
 
 def _check_ordered_batch(queue: Queue, batch: Batch) -> None:
@@ -382,8 +363,4 @@ def _check_ordered_batch(queue: Queue, batch: Batch) -> None:
                 raise SqsError(
                     "InvalidParameterValueException", "The request must contain the parameter MessageGroupId."
                 )
-            queue.deduplication_id(entry)
-
-
-def _redrive_text(redrive: Redrive) -> str:
-    return f'{{"deadLetterTargetArn":"{redrive.target.arn}","maxReceiveCount":{redrive.max_receive_count}}}'
+            deduplication_id(queue, entry)

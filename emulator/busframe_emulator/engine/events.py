@@ -22,6 +22,7 @@ Kind = Literal[
     "deduplicated",
     "visible",
     "delivered",
+    "delivered_again",
     "visibility_changed",
     "deleted",
     "delete_ignored",

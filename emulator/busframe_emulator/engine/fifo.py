@@ -76,6 +76,9 @@ class FifoOrder:
         if rare is not None and rare.fifo_group is not None:
             self._refresh(rare.fifo_group)
 
+    def hidden(self, message: Message) -> None:
+        """Nothing is hidden here but by receiving it."""
+
     def candidates(self) -> Iterator[Message]:
         """Give visible messages, group by group. Until `served` is called the groups' heads stay as they are."""
         ready = self._ready
@@ -99,6 +102,11 @@ class FifoOrder:
                 self._services += 1
                 group.served = self._services
                 self._refresh(group)
+
+    def is_head(self, message: Message) -> bool:
+        """Whether it is the first of its group."""
+        rare = message.rare
+        return rare is not None and rare.fifo_group is not None and rare.fifo_group.messages[0] is message
 
     def pick(self, index: int) -> None:
         """The order of a FIFO queue is no matter of chance."""

@@ -46,6 +46,10 @@ class Ids:
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58_476D_1CE4_E5B9) & _M64
         return QueueIds(mixed ^ (mixed >> 31), (self._salt ^ (self._salt >> 32)) & 0xFFFF_FFFF)
 
+    def task_id(self, number: int) -> str:
+        """Name the `number`-th message move task: it is named like a message of a queue that there is not."""
+        return self.for_queue(-number).message_id(number)
+
 
 class QueueIds:
     """The names in one queue. A queue of the same name before or after has others.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from busframe_emulator.engine.fairness import Tenant
     from busframe_emulator.engine.fifo import Group
     from busframe_emulator.engine.queue import Queue
     from busframe_emulator.engine.requests import MessageAttribute
@@ -39,6 +40,7 @@ class Rare:
         enqueued_us: start of its retention, where that is not when it was sent.
         copies: extra copies lying visible while it is in flight: one at most.
         group, fifo_group, deduplication_id, sequence: of a FIFO queue; `group` also of a fair queue.
+        tenant: whose messages in flight it is one of, on a fair queue.
         available_us: when it last became visible, on a FIFO queue.
     """
 
@@ -55,6 +57,7 @@ class Rare:
         "sender",
         "sequence",
         "source",
+        "tenant",
         "trace_header",
     )
 
@@ -62,6 +65,7 @@ class Rare:
         self.attributes: Mapping[str, MessageAttribute] | None = None
         self.group: str | None = None
         self.fifo_group: Group | None = None
+        self.tenant: Tenant | None = None
         self.deduplication_id: str | None = None
         self.sequence: str | None = None
         self.trace_header: str | None = None

@@ -11,7 +11,7 @@ which takes a third of the time that keywords take.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from busframe_emulator.engine.settings import QueueView
 
@@ -83,6 +83,20 @@ class ListQueues:
 
 
 @dataclass(slots=True, kw_only=True)
+class ListSources:
+    """Name the queues that send their dead letters to this one, in alphabetical order.
+
+    Attributes:
+        after: only names greater than this.
+        limit: at most so many.
+    """
+
+    queue: QueueAddress
+    after: str = ""
+    limit: int = 1000
+
+
+@dataclass(slots=True, kw_only=True)
 class GetQueue:
     """Look at a queue: answered with a `QueueView`."""
 
@@ -137,12 +151,14 @@ class Receive:
     Attributes:
         limit: 1 to 10.
         wait_us, visibility_us: None takes the queue's.
+        attempt_id: ReceiveRequestAttemptId; a standard queue knows no such thing and ignores it.
     """
 
     queue: QueueAddress
     limit: int = 1
     wait_us: int | None = None
     visibility_us: int | None = None
+    attempt_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -173,12 +189,46 @@ class Batch:
     requests: Sequence[Send | Delete | ChangeVisibility]
 
 
+# --- message move tasks ---------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class StartMove:
+    """Begin to move the messages of a dead-letter queue.
+
+    Attributes:
+        destination: None sends each to the queue it came from.
+        per_s: at most so many messages a second; None leaves it to the emulator.
+    """
+
+    source: QueueAddress
+    destination: QueueAddress | None = None
+    per_s: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class ListMoves:
+    """Show the tasks of a queue, the newest first; at most `limit`."""
+
+    source: QueueAddress
+    limit: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class CancelMove:
+    """End a running task."""
+
+    source: QueueAddress
+    task_id: str
+
+
 Request = (
     CreateQueue
     | DeleteQueue
     | PurgeQueue
     | FindQueue
     | ListQueues
+    | ListSources
     | GetQueue
     | SetQueue
     | TagQueue
@@ -187,6 +237,9 @@ Request = (
     | Delete
     | ChangeVisibility
     | Batch
+    | StartMove
+    | ListMoves
+    | CancelMove
 )
 
 
@@ -200,7 +253,7 @@ class Done:
 
 @dataclass(slots=True, kw_only=True)
 class QueueNames:
-    """The answer to `ListQueues`."""
+    """The answer to `ListQueues` and `ListSources`."""
 
     names: Sequence[str]
 
@@ -264,4 +317,50 @@ class Outcomes:
     outcomes: Sequence[Sent | Done | SqsError]
 
 
-Reply = Done | QueueNames | Sent | Deliveries | Outcomes | Parked | QueueView
+@dataclass(slots=True, kw_only=True)
+class MoveStarted:
+    """The answer to `StartMove`."""
+
+    task_id: str
+
+
+@dataclass(slots=True, kw_only=True)
+class MoveCancelled:
+    """The answer to `CancelMove`."""
+
+    moved: int
+
+
+@dataclass(slots=True, kw_only=True)
+class MoveTaskView:
+    """A message move task.
+
+    Attributes:
+        destination, per_s: as asked for.
+        moved: how many messages, so far.
+        to_move: how many could be received when it began.
+        failure: the reason, if it failed.
+        started_us: engine time.
+    """
+
+    task_id: str
+    source: QueueAddress
+    destination: QueueAddress | None
+    per_s: int | None
+    status: Literal["RUNNING", "COMPLETED", "CANCELLED", "FAILED"]
+    moved: int = 0
+    to_move: int
+    failure: str | None = None
+    started_us: int
+
+
+@dataclass(slots=True, kw_only=True)
+class MoveTaskViews:
+    """The answer to `ListMoves`."""
+
+    tasks: Sequence[MoveTaskView]
+
+
+Reply = (
+    Done | QueueNames | Sent | Deliveries | Outcomes | Parked | QueueView | MoveStarted | MoveCancelled | MoveTaskViews
+)

@@ -99,19 +99,29 @@ class Limits:
     Attributes:
         in_flight_max: Amazon SQS, "visibility timeout": about 120,000 per queue.
         visibility_us_max: from the receive, over all extensions. Amazon SQS API, ChangeMessageVisibility.
+        attempts_us: Amazon SQS API, ReceiveMessage: a ReceiveRequestAttemptId is known for five minutes.
         deduplication_us: Amazon SQS, "exactly-once processing": five minutes from the first send.
         purge_interval_us: one PurgeQueue per queue in this time; 0 lifts the rule.
         recreate_after_us: how long the name of a deleted queue is refused; 0 lifts the rule.
         rehide_expired: whether ChangeMessageVisibility hides a message of a standard queue whose timeout is over. What
             SQS does is disputed; False leaves it visible.
+        noisy_in_flight_min, noisy_percent: a tenant of a fair queue is noisy while it has at least so many messages in
+            flight, and more than so many percent of all that are. Amazon SQS developer guide, "How Amazon SQS fair
+            queues work"; approximate there.
+        moves_per_s: of a message move task that was not told how many. Amazon SQS says only that it depends on the
+            queue; this is the most that can be asked for.
     """
 
     in_flight_max: int = 120_000
     visibility_us_max: int = 43_200 * SECOND_US
+    attempts_us: int = 300 * SECOND_US
     deduplication_us: int = 300 * SECOND_US
     purge_interval_us: int = 60 * SECOND_US
     recreate_after_us: int = 60 * SECOND_US
     rehide_expired: bool = False
+    noisy_in_flight_min: int = 30
+    noisy_percent: int = 10
+    moves_per_s: int = 500
 
 
 @dataclass(slots=True, kw_only=True)

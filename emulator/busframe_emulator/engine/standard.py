@@ -39,12 +39,15 @@ class StandardOrder:
     def removed(self, message: Message) -> None:
         """Nothing to do: it is skipped when it comes up."""
 
+    def hidden(self, message: Message) -> None:
+        """Nothing to do: it is skipped when it comes up."""
+
     def candidates(self) -> Iterator[Message]:
         """Take visible messages out of the line, first come first."""
         line = self._line
         while line:
             message = line.popleft()
-            if message.state == VISIBLE or _take_copy(message):
+            if message.state == VISIBLE or take_copy(message):
                 yield message
 
     def served(self) -> None:
@@ -67,18 +70,20 @@ class StandardOrder:
         """
         line = self._line
         if len(line) > 2 * visible + SWEEP_MIN:
-            self._line = deque(message for message in line if message.state == VISIBLE or _has_copy(message))
+            self._line = deque(message for message in line if message.state == VISIBLE or has_copy(message))
 
     def clear(self) -> None:
         """Forget everything."""
         self._line.clear()
 
 
-def _has_copy(message: Message) -> bool:
+def has_copy(message: Message) -> bool:
+    """Whether a copy of it lies visible while it is in flight."""
     return message.rare is not None and message.rare.copies > 0
 
 
-def _take_copy(message: Message) -> bool:
+def take_copy(message: Message) -> bool:
+    """Use up a copy of it, if there is one."""
     rare = message.rare
     if rare is not None and rare.copies:
         rare.copies -= 1

@@ -9,7 +9,10 @@ busy queue with a long visibility timeout does not keep every deleted message fo
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SWEEP_MIN: Final = 1024
 """Fewer dead entries than this are not worth a sweep."""
@@ -62,6 +65,11 @@ class Timers:
                 self._heap = [entry for entry in self._heap if entry[2].timer == entry[1]]
                 heapify(self._heap)
                 self._dead = 0
+
+    def due_times(self, subjects: Iterable[Subject]) -> dict[int, int]:
+        """When those that have a timer fall due, by the timer's number. Looks through the whole heap."""
+        numbers = {subject.timer for subject in subjects if subject.timer}
+        return {number: due_us for due_us, number, _ in self._heap if number in numbers} if numbers else {}
 
     def next_due(self) -> int | None:
         """When the next timer fires, or None."""

@@ -14,15 +14,17 @@ class Waiter:
     Attributes:
         number: by which the caller knows it.
         visibility_us: for what it will take.
+        attempt_id: of the receive, if it has one that matters.
     """
 
-    __slots__ = ("limit", "number", "queue", "timer", "visibility_us")
+    __slots__ = ("attempt_id", "limit", "number", "queue", "timer", "visibility_us")
 
-    def __init__(self, number: int, queue: Queue, limit: int, visibility_us: int) -> None:
+    def __init__(self, number: int, queue: Queue, limit: int, visibility_us: int, attempt_id: str | None) -> None:
         self.number = number
         self.queue = queue
         self.limit = limit
         self.visibility_us = visibility_us
+        self.attempt_id = attempt_id
         self.timer = 0
 
     def fire(self, at_us: int) -> None:  # noqa: ARG002 - it ends empty whenever it ends

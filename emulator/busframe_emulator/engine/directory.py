@@ -1,0 +1,186 @@
+"""Which queues there are: making, changing and removing them, and finding them by name or by dead-letter queue.
+
+Names are kept sorted, so that a page of them costs no more with many queues than with few.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from busframe_emulator.engine.errors import SqsError, invalid_value, no_such_queue
+from busframe_emulator.engine.events import Event
+from busframe_emulator.engine.queue import Queue
+from busframe_emulator.engine.requests import QueueNames
+from busframe_emulator.engine.sending import delay_again
+from busframe_emulator.engine.settings import WIRE_NAMES, QueueSettings
+
+if TYPE_CHECKING:
+    from busframe_emulator.engine.ids import Ids
+    from busframe_emulator.engine.queue import Surroundings
+    from busframe_emulator.engine.requests import CreateQueue, ListQueues, ListSources, SetQueue
+    from busframe_emulator.engine.settings import QueueAddress, Redrive
+
+
+class Directory:
+    """All queues of all accounts and regions.
+
+    Attributes:
+        queues: by address.
+    """
+
+    def __init__(self, around: Surroundings, ids: Ids) -> None:
+        self.queues = around.queues
+        self._around = around
+        self._ids = ids
+        self._made = 0
+        self._names: dict[tuple[str, str], list[str]] = {}
+        self._sources: dict[QueueAddress, list[str]] = {}
+        self._deleted: dict[QueueAddress, int] = {}
+        self._deletions: deque[tuple[int, QueueAddress]] = deque()
+
+    def get(self, address: QueueAddress) -> Queue:
+        """Find a queue.
+
+        Raises:
+            SqsError: QueueDoesNotExist.
+        """
+        queue = self.queues.get(address)
+        if queue is None:
+            raise no_such_queue()
+        return queue
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    def create(self, now_us: int, request: CreateQueue) -> None:
+        """Make a queue, unless there is the same one already."""
+        address = request.queue
+        queue = self.queues.get(address)
+        if queue is not None:
+            _require_same(queue, request)
+            return
+        while self._deletions and self._deletions[0][0] <= now_us:
+            self._deleted.pop(self._deletions.popleft()[1], None)
+        if address in self._deleted:
+            wait = "You must wait 60 seconds after deleting a queue before you can create another with the same name."
+            raise SqsError("QueueDeletedRecently", wait)
+        settings = replace(QueueSettings(), **request.settings)  # type: ignore[arg-type]  # names are checked by the caller
+        self._check_redrive(address, settings)
+        self._made += 1
+        ids = self._ids.for_queue(self._made)
+        self.queues[address] = Queue(
+            self._around, address, ids=ids, settings=settings, tags=request.tags, now_us=now_us
+        )
+        insort(self._names.setdefault(address[:2], []), address.name)
+        self._note_source(address, None, settings.redrive)
+        self._tell(Event("queue_created", now_us, address))
+
+    def change(self, now_us: int, request: SetQueue) -> None:
+        """Change a queue's settings, and do what follows for the messages that are there."""
+        address = request.queue
+        queue = self.get(address)
+        before = queue.settings
+        settings = replace(before, **request.settings)  # type: ignore[arg-type]  # names are checked by the caller
+        if "redrive" in request.settings:
+            self._check_redrive(address, settings)
+        # A changed scope applies to queues made with it only: recorded on AWS in both directions.
+        settings.deduplication_scope = before.deduplication_scope
+        queue.settings = settings
+        queue.modified_us = now_us
+        self._note_source(address, before.redrive, settings.redrive)
+        queue.ageing.fire(now_us)
+        if settings.fifo and settings.delay_us != before.delay_us:
+            delay_again(queue, now_us)
+        self._tell(Event("queue_changed", now_us, address))
+
+    def remove(self, now_us: int, address: QueueAddress) -> None:
+        """Remove a queue with its messages."""
+        queue = self.get(address)
+        queue.close(now_us)
+        del self.queues[address]
+        names = self._names[address[:2]]
+        del names[bisect_left(names, address.name)]
+        if not names:
+            del self._names[address[:2]]
+        self._note_source(address, queue.settings.redrive, None)
+        until_us = now_us + self._around.limits.recreate_after_us
+        if until_us > now_us:
+            self._deleted[address] = until_us
+            self._deletions.append((until_us, address))
+        self._tell(Event("queue_deleted", now_us, address))
+
+    # --- finding ----------------------------------------------------------------------------------------------------
+
+    def names(self, request: ListQueues) -> QueueNames:
+        """Name the queues of an account and region."""
+        names, prefix = self._names.get((request.region, request.account), []), request.prefix
+        first = max(bisect_left(names, prefix), bisect_right(names, request.after))
+        # After any name that begins with the prefix: no name has this character.
+        end = bisect_left(names, prefix + "\U0010ffff", lo=first)
+        return QueueNames(names=names[first : min(end, first + request.limit)])
+
+    def sources(self, request: ListSources) -> QueueNames:
+        """Name the queues that have this one as their dead-letter queue."""
+        self.get(request.queue)
+        names = self._sources.get(request.queue, [])
+        first = bisect_right(names, request.after)
+        return QueueNames(names=names[first : first + request.limit])
+
+    def has_sources(self, address: QueueAddress) -> bool:
+        """Whether the queue is the dead-letter queue of any."""
+        return address in self._sources
+
+    def _note_source(self, address: QueueAddress, before: Redrive | None, now: Redrive | None) -> None:
+        """Keep the names of a dead-letter queue's sources. They are of its own account and region."""
+        if before is not None:
+            names = self._sources[before.target]
+            del names[bisect_left(names, address.name)]
+            if not names:
+                del self._sources[before.target]
+        if now is not None:
+            insort(self._sources.setdefault(now.target, []), address.name)
+
+    # --- rules ------------------------------------------------------------------------------------------------------
+
+    def _check_redrive(self, address: QueueAddress, settings: QueueSettings) -> None:
+        redrive = settings.redrive
+        if redrive is None:
+            return
+        target = self.queues.get(redrive.target)
+        if redrive.target != address:
+            if target is None:
+                raise invalid_value("RedrivePolicy", _redrive_text(redrive), "Dead letter target does not exist.")
+            if redrive.target[:2] != address[:2]:
+                reason = "Dead-letter queue must be in the same account and region as the source."
+                raise invalid_value("RedrivePolicy", _redrive_text(redrive), reason)
+            if target.settings.fifo != settings.fifo:
+                kind = "FIFO" if settings.fifo else "standard"
+                reason = f"Dead-letter queue must be same type of queue as the source: {kind}."
+                raise invalid_value("RedrivePolicy", _redrive_text(redrive), reason)
+        allow = target.settings.redrive_allow if target is not None else settings.redrive_allow
+        if allow is not None and (
+            allow.permission == "denyAll" or (allow.permission == "byQueue" and address not in allow.sources)
+        ):
+            reason = f"Queue {redrive.target.arn} does not allow {address.arn} as a source of dead letters."
+            raise invalid_value("RedrivePolicy", _redrive_text(redrive), reason)
+
+    def _tell(self, event: Event) -> None:
+        if self._around.sink is not None:
+            self._around.sink(event)
+
+
+def _require_same(queue: Queue, request: CreateQueue) -> None:
+    """Creating again is fine with the same settings, or some of them."""
+    for setting in fields(QueueSettings):
+        name = setting.name
+        if name in request.settings and request.settings[name] != getattr(queue.settings, name):
+            raise SqsError(
+                "QueueNameExists",
+                f"A queue already exists with the same name and a different value for attribute {WIRE_NAMES[name]}",
+            )
+
+
+def _redrive_text(redrive: Redrive) -> str:
+    return f'{{"deadLetterTargetArn":"{redrive.target.arn}","maxReceiveCount":{redrive.max_receive_count}}}'

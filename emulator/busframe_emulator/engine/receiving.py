@@ -1,0 +1,173 @@
+"""Receiving from a queue: which messages, and what is told of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from busframe_emulator.engine.errors import SqsError
+from busframe_emulator.engine.events import Event
+from busframe_emulator.engine.message import IN_FLIGHT, NOTHING_RARE, VISIBLE, Rare
+from busframe_emulator.engine.queue import DEFAULT_SENDER
+from busframe_emulator.engine.requests import Delivery
+from busframe_emulator.engine.transfers import dead_letter
+
+if TYPE_CHECKING:
+    from busframe_emulator.engine.message import Message
+    from busframe_emulator.engine.queue import Queue
+
+
+def receive(queue: Queue, now_us: int, limit: int, visibility_us: int, *, short: bool) -> list[Delivery]:
+    """Hand out up to `limit` messages.
+
+    Args:
+        queue: of which.
+        now_us: when.
+        limit: 1 to 10.
+        visibility_us: how long they are hidden; 0 leaves them visible.
+        short: it is a short poll, which samples some servers and may miss messages.
+
+    Raises:
+        SqsError: OverLimit: a short poll on a standard queue with too many messages in flight.
+    """
+    return [_deliver(queue, message, now_us, visibility_us) for message in _choose(queue, now_us, limit, short=short)]
+
+
+def receive_attempt(
+    queue: Queue, now_us: int, limit: int, visibility_us: int, attempt_id: str, *, short: bool
+) -> list[Delivery]:
+    """Do as `receive` does on a FIFO queue, or do again what was done for the same id before (`attempts`)."""
+    attempts = queue.attempts
+    assert attempts is not None  # noqa: S101 - a FIFO queue has them
+    messages = attempts.find(now_us, attempt_id)
+    if messages is None:
+        messages = _choose(queue, now_us, limit, short=short)
+        deliveries = [_deliver(queue, message, now_us, visibility_us) for message in messages]
+    else:
+        deliveries = [_deliver_again(queue, message, now_us, visibility_us) for message in messages]
+    if messages:
+        attempts.remember(now_us, attempt_id, messages)
+    return deliveries
+
+
+def _choose(queue: Queue, now_us: int, limit: int, *, short: bool) -> list[Message]:
+    """Decide how many, and pick them."""
+    around = queue.around
+    room = around.limits.in_flight_max - queue.in_flight
+    if room <= 0:
+        if short and queue.groups is None:
+            raise SqsError(
+                "OverLimit",
+                "Too many messages have been received without being deleted. "
+                "Please delete your received messages or let them timeout before receiving more.",
+            )
+        return []
+    if not queue.visible and around.ask is None:
+        return []
+    limit = min(limit, room)
+    if around.ask is not None:
+        queue.receives += 1
+        if short and around.ask("recv.empty", (queue.address.name, queue.receives)) is not None:
+            return []
+        fewer = around.ask("recv.fewer", (queue.address.name, queue.receives))
+        if fewer is not None:
+            limit = max(1, min(limit, fewer))
+    return _pick(queue, now_us, limit)
+
+
+def _pick(queue: Queue, now_us: int, limit: int) -> list[Message]:
+    """Take up to `limit` messages out of the order; those received too often go to the dead-letter queue."""
+    around = queue.around
+    redrive = queue.settings.redrive
+    target = around.queues.get(redrive.target) if redrive is not None else None
+    picked: list[Message] = []
+    dead: list[Message] = []
+    order = queue.order
+    candidates = order.candidates()
+    while len(picked) < limit:
+        if around.ask is not None and queue.groups is None:
+            index = around.ask("recv.pick", (queue.address.name, queue.receives, len(picked)))
+            if index is not None:
+                order.pick(index)
+        message = next(candidates, None)
+        if message is None:
+            break
+        if target is not None and redrive is not None and _receives_here(message) >= redrive.max_receive_count:
+            dead.append(message)
+        else:
+            picked.append(message)
+        if message.state == VISIBLE:
+            # Not visible from here on, so that the order cannot offer it twice in one receive.
+            message.state = IN_FLIGHT
+            queue.visible -= 1
+            queue.in_flight += 1
+    # Before the moves: a queue that is its own dead-letter queue shows them again in groups that were served now.
+    order.served()
+    if target is not None:
+        for message in dead:
+            dead_letter(message, target, now_us)
+    return picked
+
+
+def _deliver(queue: Queue, message: Message, now_us: int, visibility_us: int) -> Delivery:
+    around = queue.around
+    message.receive_count = delivery = message.receive_count + 1
+    message.received_us = now_us
+    if delivery == 1:
+        message.first_received_us = now_us
+    if visibility_us:
+        around.timers.arm(now_us + visibility_us, message)
+    else:
+        queue.release(message, now_us)
+    if around.sink is not None:
+        around.sink(Event("delivered", now_us, queue.address, message.ordinal, delivery, now_us + visibility_us))
+    if around.ask is not None and queue.groups is None and visibility_us:
+        copy = around.ask("recv.dup", (queue.address.name, message.ordinal, delivery))
+        if copy is not None:
+            _keep_copy(queue, message, now_us)
+    return _delivery(queue, message, delivery)
+
+
+def _deliver_again(queue: Queue, message: Message, now_us: int, visibility_us: int) -> Delivery:
+    """The same delivery once more: it counts as one, and its time begins anew."""
+    message.received_us = now_us
+    if visibility_us:
+        queue.hide(message, now_us + visibility_us)
+    else:
+        queue.release(message, now_us)
+    delivery = message.receive_count
+    sink = queue.around.sink
+    if sink is not None:
+        sink(Event("delivered_again", now_us, queue.address, message.ordinal, delivery, now_us + visibility_us))
+    return _delivery(queue, message, delivery)
+
+
+def _delivery(queue: Queue, message: Message, delivery: int) -> Delivery:
+    rare = message.rare or NOTHING_RARE
+    return Delivery(
+        rare.message_id or queue.ids.message_id(message.ordinal),
+        queue.ids.receipt(message.ordinal, delivery),
+        message.body,
+        rare.attributes,
+        delivery,
+        message.sent_us,
+        message.first_received_us,
+        rare.sender or DEFAULT_SENDER,
+        rare.group,
+        rare.deduplication_id,
+        rare.sequence,
+        rare.trace_header,
+        rare.source,
+    )
+
+
+def _keep_copy(queue: Queue, message: Message, now_us: int) -> None:
+    """A second server has the message too, and has not heard of the delivery."""
+    if message.rare is None:
+        message.rare = Rare()
+    message.rare.copies += 1
+    queue.order.became_visible(message, now_us)
+    queue.wake()
+
+
+def _receives_here(message: Message) -> int:
+    return message.receive_count - (message.rare or NOTHING_RARE).receives_before
