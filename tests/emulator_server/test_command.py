@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from busframe_emulator.server.command import main
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -80,7 +82,8 @@ def test_the_log_has_a_line_for_every_request(start: Callable[..., subprocess.Po
         line.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         line.recv(1000)
     assert process.stdout is not None
-    assert process.stdout.readline() == "200 GET /health\n"
+    _, *words = process.stdout.readline().split()
+    assert words[:3] == ["GET", "/health", "200"]
 
 
 @pytest.mark.skipif(not AWS.exists(), reason="awscli is not installed here")
@@ -107,3 +110,10 @@ def test_the_aws_cli_creates_sends_receives_and_deletes(start: Callable[..., sub
     assert message["MessageId"] == sent["MessageId"]
     assert aws("delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"]) is None
     assert aws("receive-message", "--queue-url", url) is None
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_a_port_that_is_none_is_refused_by_name(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([f"--port={port}"])
+    assert f"'{port}' is not a port: 0 to 65535" in capsys.readouterr().err

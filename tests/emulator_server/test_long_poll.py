@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
@@ -169,3 +170,14 @@ def test_stopping_answers_those_who_wait(
 def test_time_does_not_go_back(server: ThreadedServer) -> None:
     with pytest.raises(ValueError, match="must be 0 or more"):
         server.advance(-1)
+
+
+def test_a_receive_that_shows_its_own_dead_letter_is_answered_with_it(sqs: Any) -> None:
+    url = sqs.create_queue(QueueName="own-dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": redrive})
+    sqs.send_message(QueueUrl=url, MessageBody="round and round")
+    sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)
+    (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"]
+    assert message["Body"] == "round and round"

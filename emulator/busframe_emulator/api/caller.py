@@ -18,15 +18,27 @@ class Caller:
         region: of the signature's credential scope.
         account: twelve digits.
         base_url: scheme and authority as the caller sees them, without a slash at the end.
+        arn: of the user or role; of the account itself if nobody said.
+        actions: what it may do at all, such as "sqs:Send*"; None for everything. Of matter to `access` only.
         trace_header: of the HTTP request, for the messages it sends; None for most.
     """
 
-    __slots__ = ("_addresses", "account", "base_url", "region", "trace_header")
+    __slots__ = ("_addresses", "account", "actions", "arn", "base_url", "region", "trace_header")
 
-    def __init__(self, *, region: str, account: str, base_url: str) -> None:
+    def __init__(
+        self,
+        *,
+        region: str,
+        account: str,
+        base_url: str,
+        arn: str | None = None,
+        actions: tuple[str, ...] | None = None,
+    ) -> None:
         self.region = region
         self.account = account
         self.base_url = base_url
+        self.arn = arn or f"arn:aws:iam::{account}:root"
+        self.actions = actions
         self.trace_header: str | None = None
         self._addresses: dict[str, QueueAddress] = {}
 

@@ -58,6 +58,10 @@ def _rows() -> dict[str, WireError]:
         (GENERIC, "InvalidParameterValueException", "InvalidParameterValue", 400),
         (GENERIC, "MissingRequiredParameterException", "MissingParameter", 400),
         (GENERIC, "AccessDeniedException", "AccessDenied", 403),
+        (GENERIC, "UnrecognizedClientException", "InvalidClientTokenId", 403),
+        (GENERIC, "InvalidSignatureException", "SignatureDoesNotMatch", 403),
+        (GENERIC, "MissingAuthenticationTokenException", "MissingAuthenticationToken", 403),
+        (GENERIC, "IncompleteSignatureException", "IncompleteSignature", 400),
         (GENERIC, "UnknownOperationException", "InvalidAction", 400),
         (GENERIC, "SerializationException", "MalformedInput", 400),
         (GENERIC, "InternalFailure", "InternalFailure", 500),
@@ -92,8 +96,3 @@ def malformed_input(text: str) -> SqsError:
 def unknown_action(name: str) -> SqsError:
     """No such action, or none at this address."""
     return SqsError("UnknownOperationException", f"The action {name} is not valid for this endpoint.")
-
-
-def not_built(name: str) -> SqsError:
-    """An action of SQS that the emulator does not have."""
-    return SqsError("UnsupportedOperation", f"The action {name} is not supported by this emulator.")

@@ -9,11 +9,14 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.server.emulator import EmulatorServer
-from busframe_emulator.server.request import TARGET
 from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
 
 if TYPE_CHECKING:
-    from busframe_emulator.server.request import Request
+    from collections.abc import Sequence
+
+    from busframe_emulator.server.configuration import QueuePlan
+
+PORT_MAX: Final = 65_535
 
 DEFAULT_PORT: Final = 9324
 """The port that SQS emulators are usually looked for at."""
@@ -26,11 +29,16 @@ def main(argv: list[str] | None = None) -> int:
         argv: the arguments, without the program's name; None for those of the process.
 
     Returns:
-        The exit status: 0 when it was stopped, 1 when it could not listen.
+        The exit status: 0 when it was stopped, 1 when it could not begin.
     """
     options = _parser().parse_args(argv)
     try:
-        asyncio.run(_serve(options))
+        server = _make_server(options)
+    except ValueError as error:
+        print(f"busframe emulator: {error}", file=sys.stderr)  # noqa: T201 - this is a program
+        return 1
+    try:
+        asyncio.run(_serve(server, options))
     except OSError as error:
         reason = error.strerror or error
         print(f"busframe emulator: cannot listen on {options.host}:{options.port}: {reason}", file=sys.stderr)  # noqa: T201
@@ -43,15 +51,55 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="busframe emulator", description="Serve Amazon SQS on this machine.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 for a free one (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 for a free one (default: %(default)s)")
     parser.add_argument("--account", default=DEFAULT_ACCOUNT, help="of callers that name none (default: %(default)s)")
     parser.add_argument("--region", default=DEFAULT_REGION, help="of callers that name none (default: %(default)s)")
+    parser.add_argument("--config", metavar="FILE", help="create the queues in this TOML file")
+    parser.add_argument("--clock", choices=("real", "manual"), default="real", help="manual: stands until it is moved")
+    parser.add_argument("--control-token", metavar="TOKEN", help="what /_busframe/ and /metrics ask for, from anywhere")
     parser.add_argument("--log", action="store_true", help="print a line for every request")
+    parser.add_argument("--auth", metavar="FILE", help="verify signatures with the access keys in this TOML file")
+    parser.add_argument("--enforce-policies", action="store_true", help="refuse what queue policies do not allow")
+    parser.add_argument("--public-url", metavar="URL", help="what queue URLs begin with (default: the caller's host)")
     return parser
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    server = EmulatorServer(region=options.region, account=options.account, log=_log if options.log else None)
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > PORT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to {PORT_MAX}")
+    return int(text)
+
+
+def _make_server(options: argparse.Namespace) -> EmulatorServer:
+    keys = None
+    if options.auth is not None:
+        from busframe_emulator.server.keys import read_keys  # few have keys, and TOML takes its time to load
+
+        keys = read_keys(options.auth)
+    queues: Sequence[QueuePlan] = ()
+    if options.config is not None:
+        from busframe_emulator.server.configuration import read_queues  # the same
+
+        queues = read_queues(options.config, region=options.region, account=options.account)
+    log = None
+    if options.log:
+        from busframe_emulator.server.access_log import AccessLog  # the same
+
+        log = AccessLog()
+    return EmulatorServer(
+        region=options.region,
+        account=options.account,
+        log=log,
+        control_token=options.control_token,
+        manual_clock=options.clock == "manual",
+        queues=queues,
+        keys=keys,
+        enforce_policies=options.enforce_policies,
+        public_url=options.public_url,
+    )
+
+
+async def _serve(server: EmulatorServer, options: argparse.Namespace) -> None:
     await server.start(options.host, options.port)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -66,8 +114,3 @@ async def _serve(options: argparse.Namespace) -> None:
     )
     await stopped.wait()
     await server.stop()
-
-
-def _log(request: Request, status: int) -> None:
-    what = request.headers.get(TARGET) or request.method
-    print(status, what.decode("latin-1"), request.url.decode("latin-1"), flush=True)  # noqa: T201 - asked for

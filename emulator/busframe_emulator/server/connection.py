@@ -22,8 +22,7 @@ from busframe_emulator.server.request import CONTENT_LENGTH, EXPECT, HEADERS, Re
 from busframe_emulator.wire.message import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from busframe_emulator.server.access_log import AccessLog
     from busframe_emulator.server.driver import Driver
     from busframe_emulator.server.rendering import Renderer
     from busframe_emulator.server.routes import Routes
@@ -67,7 +66,7 @@ class Shared:
 
     Attributes:
         buffer: where all of them read to; what is read is used up before the next one reads.
-        log: is told the request and the status of each answer; None for nobody.
+        log: is told when a request is taken up and when it is answered; None for nobody.
         unsent: the connections that have answers to send once all that was read in this turn of the loop is handled.
             Sending at once would wake the client's process for each answer, and waking costs more than answering.
     """
@@ -81,7 +80,7 @@ class Shared:
         driver: Driver,
         routes: Routes,
         renderer: Renderer,
-        log: Callable[[Request, int], None] | None,
+        log: AccessLog | None,
     ) -> None:
         self.loop = loop
         self.driver = driver
@@ -240,6 +239,14 @@ class Connection(asyncio.BufferedProtocol):
             if len(self._backlog) >= BACKLOG_MAX:
                 self._transport.pause_reading()
 
+    # --- routes call these ------------------------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> str:
+        """The client's address; empty if it has none."""
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if name else ""
+
     # --- answering --------------------------------------------------------------------------------------------------
 
     def answer(self, response: Response) -> None:
@@ -284,7 +291,10 @@ class Connection(asyncio.BufferedProtocol):
         return self._waiter is None and not (self._unread or self._backlog or self._closing)
 
     def _handle(self, request: Request) -> None:
-        outcome = self._shared.routes.handle(request, self)
+        shared = self._shared
+        if shared.log is not None:
+            shared.log.begin(request)
+        outcome = shared.routes.handle(request, self)
         if isinstance(outcome, Response):
             self._write(request, outcome)
         else:
@@ -306,7 +316,7 @@ class Connection(asyncio.BufferedProtocol):
         if not keep_alive:
             self.close()
         if shared.log is not None:
-            shared.log(request, response.status)
+            shared.log.end(request, response)
 
     def _send(self, data: bytes) -> None:
         """Send with the others of this turn of the loop."""
@@ -327,3 +337,15 @@ class Connection(asyncio.BufferedProtocol):
             response = Response(status, b"text/plain; charset=utf-8", b"")
             self._send(self._shared.renderer.render(response, keep_alive=False))
         self.close()
+
+
+class VerifyingConnection(Connection):
+    """A connection whose requests keep all their headers, since a signature may cover any of them."""
+
+    __slots__ = ()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, whole. Of several with one name the values are joined, as a signature has them."""
+        headers = self._request.headers
+        name, value = name.lower(), value.strip()
+        headers[name] = b"%b,%b" % (headers[name], value) if name in headers else value

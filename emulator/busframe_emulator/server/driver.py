@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from busframe_emulator.api.receiving import Waiting, show_deliveries
 from busframe_emulator.api.service import require_queue
 from busframe_emulator.engine.errors import SqsError
+from busframe_emulator.server.metrics import HOLDS_MANY
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, TimerHandle  # noqa: TID251 - the server is what owns the loop
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from busframe_emulator.api.results import AnyResult
     from busframe_emulator.api.service import Action
     from busframe_emulator.engine import Engine
+    from busframe_emulator.engine.requests import Deliveries
     from busframe_emulator.server.clock import Clock
+    from busframe_emulator.server.metrics import Metrics
     from busframe_emulator.wire.message import Response
 
 _SECOND_US: Final = 1_000_000
@@ -44,10 +47,11 @@ class Driver:
     There is one timer, set to the engine's earliest due time, however many messages and receivers there are.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, loop: AbstractEventLoop) -> None:
+    def __init__(self, engine: Engine, clock: Clock, loop: AbstractEventLoop, metrics: Metrics) -> None:
         self._engine = engine
         self._clock = clock
         self._loop = loop
+        self._metrics = metrics
         self._pending: dict[int, _Pending] = {}
         self._timer: TimerHandle | None = None
         self._timer_us = _NEVER_US
@@ -67,22 +71,40 @@ class Driver:
         """
         engine = self._engine
         now_us = self._clock.now_us()
+        parked = 0
+        answer: Deliveries | None = None
         try:
             result = action.handle(engine, caller, now_us, request)
+            if isinstance(result, Waiting):
+                parked = result.waiter
         except SqsError:
             require_queue(engine, caller, now_us, request)
             raise
         finally:
             # Also when it was refused: what was due before it has happened.
             if engine.answers:
-                self._hand_out()
+                answer = self._hand_out(parked)
             due_us = engine.next_due()
             if due_us is not None and due_us < self._timer_us:
                 self._set_timer(due_us)
         if isinstance(result, Waiting):
+            if answer is not None:
+                return encode(show_deliveries(result.request, answer.deliveries))
             self._pending[result.waiter] = _Pending(receiver, result.request, encode)
             return result.waiter
+        if type(result) in HOLDS_MANY:
+            self._metrics.note(result)
         return encode(result)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for those who only look."""
+        return self._engine
+
+    @property
+    def clock(self) -> Clock:
+        """The engine's clock, for those who only read it."""
+        return self._clock
 
     def cancel(self, waiter: int) -> None:
         """The receiver went away, and takes nothing with it."""
@@ -100,6 +122,17 @@ class Driver:
         self._clock.advance(seconds)
         self._wake()
 
+    def set_manual(self, manual: bool) -> None:  # noqa: FBT001 - as the clock's
+        """Stop the clock, or let it run on."""
+        self._clock.set_manual(manual)
+        self._wake()
+
+    def replace(self, engine: Engine) -> None:
+        """Go on with another engine. Who waits in the old one is answered with nothing."""
+        self.release_all()
+        self._engine = engine
+        self._wake()
+
     def stop(self) -> None:
         """Let go of the timer."""
         if self._timer is not None:
@@ -113,16 +146,28 @@ class Driver:
         if due_us is not None:
             self._set_timer(due_us)
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, parked: int = 0) -> Deliveries | None:
+        """Answer those who waited. The answer for `parked`, who is about to wait, is returned.
+
+        There is one if a receive shows what it looked for: it dead-letters a message to the queue it receives from.
+        """
+        answer: Deliveries | None = None
         for waiter, reply in self._engine.take_answers():
+            self._metrics.received += len(reply.deliveries)
+            if waiter == parked:
+                answer = reply
+                continue
             pending = self._pending.pop(waiter)
             pending.receiver.answer(pending.encode(show_deliveries(pending.request, reply.deliveries)))
+        return answer
 
     def _set_timer(self, due_us: int) -> None:
         # An earlier time replaces the timer. When what was due earliest is cancelled the timer stays: it then finds
         # nothing to do and sets itself anew, which costs less than watching every cancellation.
         if self._timer is not None:
             self._timer.cancel()
+        if self._clock.manual:
+            return
         delay_s = (due_us - self._clock.now_us()) / _SECOND_US
         self._timer = self._loop.call_later(max(delay_s, 0.0), self._wake)
         self._timer_us = due_us

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Final
 from busframe_emulator.engine import Engine
 from busframe_emulator.engine.ids import Ids
 from busframe_emulator.server.clock import Clock
-from busframe_emulator.server.connection import SWEEP_S, Connection, Shared
+from busframe_emulator.server.connection import SWEEP_S, Connection, Shared, VerifyingConnection
 from busframe_emulator.server.driver import Driver
+from busframe_emulator.server.metrics import Metrics
 from busframe_emulator.server.rendering import Renderer
 from busframe_emulator.server.routes import Routes
-from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION, Callers
+from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION, Callers, check_public_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from busframe_emulator.api.guard import Guard
     from busframe_emulator.engine.settings import Limits
-    from busframe_emulator.server.request import Request
+    from busframe_emulator.server.access_log import AccessLog
+    from busframe_emulator.server.configuration import QueuePlan
+    from busframe_emulator.server.control import Control
+    from busframe_emulator.wire.verified import Keys, VerifiedCallers
 
 FLUSH_S: Final = 0.5
 """How long stopping waits for clients to take their last answers."""
@@ -33,7 +38,16 @@ class EmulatorServer:
     Args:
         region, account: of requests whose signature names none.
         limits: of the engine; None for those of AWS.
-        log: is told every request answered, and its status.
+        log: prints a line for every request; None prints nothing.
+        control_token: what `/_busframe/` and `/metrics` ask for; None lets this machine in, and no other.
+        manual_clock: let time stand still until somebody moves it.
+        queues: to be there from the start, as `configuration.read_queues` gives them.
+        keys: verify signatures with these, as `keys.read_keys` gives them; None believes whatever callers say.
+        enforce_policies: refuse what the queues' policies, and the actions of the keys, do not allow.
+        public_url: what queue URLs begin with; None for the host as each caller writes it.
+
+    Raises:
+        ValueError: what is asked for cannot be.
     """
 
     def __init__(
@@ -42,13 +56,30 @@ class EmulatorServer:
         region: str = DEFAULT_REGION,
         account: str = DEFAULT_ACCOUNT,
         limits: Limits | None = None,
-        log: Callable[[Request, int], None] | None = None,
+        log: AccessLog | None = None,
+        control_token: str | None = None,
+        manual_clock: bool = False,
+        queues: Sequence[QueuePlan] = (),
+        keys: Keys | None = None,
+        enforce_policies: bool = False,
+        public_url: str | None = None,
     ) -> None:
-        salt = int.from_bytes(os.urandom(8))
-        self._engine = Engine(ids=Ids(salt), limits=limits)
-        self._callers = Callers(region=region, account=account)
-        self._renderer = Renderer(salt)
+        if keys is not None and not enforce_policies and any(key.actions is not None for key in keys.keys):
+            raise ValueError("keys that are limited to some actions need policies to be enforced")
+        if control_token == "":
+            raise ValueError("the control token is empty")
+        self._public_url = None if public_url is None else check_public_url(public_url)
+        self._keys = keys
+        self._enforce_policies = enforce_policies
+        self._limits = limits
+        self._engine = self._new_engine()
+        self._callers = Callers(region=region, account=account, public_url=self._public_url)
+        self._renderer = Renderer(_salt())
+        self._metrics = Metrics()
         self._log = log
+        self._control_token = control_token
+        self._manual_clock = manual_clock
+        self._queues = queues
         self._host = ""
         self._port = 0
 
@@ -74,10 +105,23 @@ class EmulatorServer:
             OSError: the address cannot be listened on.
         """
         loop = asyncio.get_running_loop()
-        self._driver = Driver(self._engine, Clock(), loop)
-        routes = Routes(self._driver, self._callers, self._renderer.next_id)
+        self._driver = Driver(self._engine, Clock(manual=self._manual_clock), loop, self._metrics)
+        if self._queues:
+            from busframe_emulator.server.configuration import create_queues  # few have a file of queues
+
+            create_queues(self._engine, self._driver.clock.now_us(), self._queues)
+        routes = Routes(
+            self._driver,
+            self._callers,
+            self._renderer.next_id,
+            metrics=self._metrics,
+            make_control=self._make_control,
+            verified=self._make_verified(),
+            guard=self._make_guard(),
+        )
         self._shared = Shared(loop=loop, driver=self._driver, routes=routes, renderer=self._renderer, log=self._log)
-        self._listener = await loop.create_server(lambda: Connection(self._shared), host, port, backlog=_BACKLOG)
+        connection_class = Connection if self._keys is None else VerifyingConnection
+        self._listener = await loop.create_server(lambda: connection_class(self._shared), host, port, backlog=_BACKLOG)
         self._host = host
         self._port = self._listener.sockets[0].getsockname()[1]
         self._sweeper = loop.call_later(SWEEP_S, self._sweep)
@@ -102,7 +146,42 @@ class EmulatorServer:
         """Move the emulator's clock on: what becomes due happens, and those who wait are answered."""
         self._driver.advance(seconds)
 
+    def reset(self) -> None:
+        """Be without queues, as at first. Who waits is answered with nothing; the clock goes on as it is."""
+        self._engine = self._new_engine()
+        self._driver.replace(self._engine)
+
+    def _new_engine(self) -> Engine:
+        # A salt of its own, so that receipts of before a reset mean nothing after it.
+        return Engine(ids=Ids(_salt()), limits=self._limits)
+
+    def _make_verified(self) -> VerifiedCallers | None:
+        if self._keys is None:
+            return None
+        import time
+
+        from busframe_emulator.wire.verified import VerifiedCallers  # loads all that signatures need
+
+        # The machine's clock and not the engine's, which a test can move: SDKs sign with the machine's.
+        return VerifiedCallers(self._keys, time.time, public_url=self._public_url)  # noqa: TID251 - the server owns clocks
+
+    def _make_guard(self) -> Guard | None:
+        if not self._enforce_policies:
+            return None
+        from busframe_emulator.api.guard import Guard  # loads all that policies need
+
+        return Guard(secure=self._public_url is not None and self._public_url.startswith("https:"))
+
+    def _make_control(self) -> Control:
+        from busframe_emulator.server.control import Control  # not needed by most, nor soon by any
+
+        return Control(self._driver, self._callers, self._metrics, token=self._control_token, reset=self.reset)
+
     def _sweep(self) -> None:
         for connection in list(self._shared.connections):
             connection.sweep()
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+
+def _salt() -> int:
+    return int.from_bytes(os.urandom(8))

@@ -17,6 +17,7 @@ _CLOSE: Final = b"Connection: close\r\n"
 _PHRASES: Final = {
     200: b"OK",
     400: b"Bad Request",
+    401: b"Unauthorized",
     403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",

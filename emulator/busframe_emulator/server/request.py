@@ -12,8 +12,12 @@ CONTENT_LENGTH: Final = b"content-length"
 ACCEPT: Final = b"accept"
 EXPECT: Final = b"expect"
 TRACE: Final = b"x-amzn-trace-id"
+ORIGIN: Final = b"origin"
+FETCH_SITE: Final = b"sec-fetch-site"
 
-HEADERS: Final = frozenset({HOST, AUTHORIZATION, TARGET, CONTENT_TYPE, CONTENT_LENGTH, ACCEPT, EXPECT, TRACE})
+HEADERS: Final = frozenset(
+    {HOST, AUTHORIZATION, TARGET, CONTENT_TYPE, CONTENT_LENGTH, ACCEPT, EXPECT, TRACE, ORIGIN, FETCH_SITE}
+)
 """The headers anybody looks at. Others are not kept: an SDK sends a dozen."""
 
 
@@ -27,9 +31,10 @@ class Request:
         url: path and query, as sent.
         headers: of `HEADERS`, by lower-case name.
         keep_alive: whether the client will use the connection again.
+        begun_ns: when it was handled first, on the clock of the access log; 0 where there is no log.
     """
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "url")
+    __slots__ = ("begun_ns", "body", "headers", "keep_alive", "method", "url")
 
     def __init__(self) -> None:
         self.method = b""
@@ -37,3 +42,4 @@ class Request:
         self.headers: dict[bytes, bytes] = {}
         self.body: bytes | bytearray = b""
         self.keep_alive = True
+        self.begun_ns = 0

@@ -14,9 +14,12 @@ from busframe_emulator.server.emulator import EmulatorServer
 from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from busframe_emulator.engine.settings import Limits
+    from busframe_emulator.server.configuration import QueuePlan
+    from busframe_emulator.wire.verified import Keys
 
 
 class ThreadedServer:
@@ -70,7 +73,28 @@ class ThreadedServer:
 
 
 def run_in_thread(
-    *, region: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT, limits: Limits | None = None
+    *,
+    region: str = DEFAULT_REGION,
+    account: str = DEFAULT_ACCOUNT,
+    limits: Limits | None = None,
+    control_token: str | None = None,
+    manual_clock: bool = False,
+    queues: Sequence[QueuePlan] = (),
+    keys: Keys | None = None,
+    enforce_policies: bool = False,
+    public_url: str | None = None,
 ) -> ThreadedServer:
     """Start a server on a free port of the loopback address; it stops when the `with` block ends, or by `stop`."""
-    return ThreadedServer(EmulatorServer(region=region, account=account, limits=limits))
+    return ThreadedServer(
+        EmulatorServer(
+            region=region,
+            account=account,
+            limits=limits,
+            control_token=control_token,
+            manual_clock=manual_clock,
+            queues=queues,
+            keys=keys,
+            enforce_policies=enforce_policies,
+            public_url=public_url,
+        )
+    )

@@ -1,8 +1,8 @@
 """Who calls, by the headers of the request: the region and account of the signature, the host as the caller wrote it.
 
-Signatures are not verified: whoever can reach the emulator may use it. The region is that of the credential scope
-(`Credential=<access key>/<date>/<region>/sqs/aws4_request`). An access key of twelve digits names the account, as it
-does in other emulators; any other belongs to the default account.
+Signatures are not verified here (`verified` does it): whoever can reach the emulator may use it. The region is that of
+the credential scope (`Credential=<access key>/<date>/<region>/sqs/aws4_request`). An access key of twelve digits names
+the account, as it does in other emulators; any other belongs to the default account.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _REMEMBERED_MAX: Final = 1_000
 _SCOPE_END: Final = b"/sqs/"
 _SCOPE: Final = re.compile(rb"Credential=([^/,\s]+)/[0-9]{8}/([a-z0-9-]{1,32})$").search
 _ACCOUNT: Final = re.compile(r"[0-9]{12}").fullmatch
+_PUBLIC_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?").fullmatch
 
 
 class Callers:
@@ -26,11 +27,15 @@ class Callers:
 
     Args:
         region, account: of requests that do not say.
+        public_url: what queue URLs begin with; None for the host as each caller writes it.
     """
 
-    def __init__(self, *, region: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT) -> None:
+    def __init__(
+        self, *, region: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT, public_url: str | None = None
+    ) -> None:
         self._region = region
         self._account = account
+        self._public_url = public_url
         self._seen: dict[tuple[bytes, bytes], Caller] = {}
 
     def find(self, authorization: bytes, host: bytes) -> Caller:
@@ -50,4 +55,20 @@ class Callers:
             access_key, region = match[1].decode("ascii", "replace"), match[2].decode("ascii")
             if _ACCOUNT(access_key):
                 account = access_key
-        return Caller(region=region, account=account, base_url=f"http://{host.decode('latin-1') or 'localhost'}")
+        return Caller(region=region, account=account, base_url=base_url(self._public_url, host.decode("latin-1")))
+
+
+def check_public_url(url: str) -> str:
+    """The URL without the slashes at its end.
+
+    Raises:
+        ValueError: queue URLs cannot begin with it.
+    """
+    if not _PUBLIC_URL(url):
+        raise ValueError(f"the public URL has to be like https://sqs.example.com, not {url}")
+    return url.rstrip("/")
+
+
+def base_url(public_url: str | None, host: str) -> str:
+    """What the queue URLs of a caller begin with."""
+    return public_url or f"http://{host or 'localhost'}"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from busframe_emulator.api.actions import ALL_ACTIONS, Input
-from busframe_emulator.api.errors import CATALOGUE, malformed_input, not_built, unknown_action
+from busframe_emulator.api.errors import CATALOGUE, malformed_input, unknown_action
 from busframe_emulator.api.reading import read
 from busframe_emulator.api.service import HANDLED, Action
 from busframe_emulator.wire.message import Response
 
 if TYPE_CHECKING:
+    from busframe_emulator.api.actions import Input
     from busframe_emulator.api.results import AnyResult
     from busframe_emulator.engine.errors import SqsError
 
@@ -87,4 +87,4 @@ def _parse(body: bytes | bytearray) -> object:
 
 def _refuse_target(target: bytes) -> SqsError:
     name = target.decode("ascii", "replace").removeprefix(TARGET_PREFIX)
-    return not_built(name) if name in ALL_ACTIONS else unknown_action(name[:_NAME_SHOWN_MAX])
+    return unknown_action(name[:_NAME_SHOWN_MAX])

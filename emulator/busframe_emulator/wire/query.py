@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 
-from busframe_emulator.api.actions import ALL_ACTIONS, Input, QueueInput
-from busframe_emulator.api.errors import CATALOGUE, not_built, unknown_action
+from busframe_emulator.api.actions import Input, QueueInput
+from busframe_emulator.api.errors import CATALOGUE, unknown_action
 from busframe_emulator.api.reading import read
 from busframe_emulator.api.service import HANDLED, Action
 from busframe_emulator.wire import form, xml
@@ -74,7 +74,7 @@ def decode(asked: Asked, path: str) -> tuple[Action, Input]:
     at_queue = path.strip("/") != ""
     action = HANDLED.get(asked.name)
     if action is None:
-        raise not_built(asked.name) if asked.name in ALL_ACTIONS else unknown_action(asked.name[:100])
+        raise unknown_action(asked.name[:100])
     if at_queue and asked.name in _ONLY_AT_THE_ROOT:
         raise unknown_action(asked.name)
     members = form.to_object(action.takes, asked.parameters)
