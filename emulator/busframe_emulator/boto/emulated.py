@@ -1,0 +1,115 @@
+"""What a test uses: an SQS of its own, and the clients that reach it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from busframe_emulator.boto.driver import Driver
+from busframe_emulator.boto.hook import Hook
+from busframe_emulator.boto.sessions import make_client, make_session
+from busframe_emulator.engine import Engine, Ids
+from busframe_emulator.server.rendering import Renderer
+from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from botocore.config import Config
+
+    from busframe_emulator.engine import Limits
+
+ClockKind = Literal["real", "manual"]
+
+_EVENT: Final = "before-call.sqs"
+
+
+class EmulatedSqs:
+    """An SQS in this process, with queues of its own. Its methods are for any thread.
+
+    Clients are boto3's or aiobotocore's own and have no type of theirs, hence `Any`. The region of a client is that of
+    its queues; an access key of twelve digits names its account.
+
+    Args:
+        clock: `real` goes on by itself and can be advanced; `manual` is only ever advanced (what a long poll then
+            does is told in `driver`).
+        limits: of the engine; None for those of AWS.
+    """
+
+    def __init__(self, *, clock: ClockKind = "real", limits: Limits | None = None) -> None:
+        salt = int.from_bytes(os.urandom(8))
+        self._driver = Driver(Engine(ids=Ids(salt), limits=limits), manual=clock == "manual")
+        self._hook = Hook(self._driver, Renderer(salt).next_id)
+        self._detach: list[Callable[[], None]] = []
+
+    def client(
+        self, *, region_name: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT, config: Config | None = None
+    ) -> Any:
+        """A new boto3 client."""
+        client = make_client(region_name=region_name, account=account, config=config)
+        client.meta.events.register_last(_EVENT, self._hook.handle)
+        return client
+
+    def session(self, *, region_name: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT) -> Any:
+        """A new boto3 session. Its SQS clients and resources come here; those of other services go to AWS as ever."""
+        session = make_session(region_name=region_name, account=account)
+        session.events.register_last(_EVENT, self._hook.handle)
+        return session
+
+    def resource(self, *, region_name: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT) -> Any:
+        """A new boto3 resource."""
+        return self.session(region_name=region_name, account=account).resource("sqs")
+
+    def attach(self, target: Any) -> None:
+        """Lead the SQS calls of what is there already to this SQS, until it is closed.
+
+        A client that another `EmulatedSqs` has stays with that one until it is closed.
+
+        Args:
+            target: a client, a resource, or a session of boto3, botocore or aiobotocore. Of a session it is the
+                clients made after this call, and these stay attached: once this is closed their calls are refused.
+
+        Raises:
+            TypeError: the target is none of these.
+        """
+        events = _events_of(target)
+        handler = self._hook.handle_in_task if _is_asynchronous(target) else self._hook.handle
+        events.register_last(_EVENT, handler)
+        self._detach.append(lambda: events.unregister(_EVENT, handler))
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock on: what becomes due has happened on return, and receives that wait are answered."""
+        self._driver.advance(seconds)
+
+    def close(self) -> None:
+        """Answer receives that wait with nothing, let go of what was attached, refuse all further calls."""
+        self._driver.close()
+        while self._detach:
+            self._detach.pop()()
+
+
+@contextmanager
+def emulated_sqs(*, clock: ClockKind = "real", limits: Limits | None = None) -> Generator[EmulatedSqs]:
+    """An `EmulatedSqs` that is closed when the block ends."""
+    sqs = EmulatedSqs(clock=clock, limits=limits)
+    try:
+        yield sqs
+    finally:
+        sqs.close()
+
+
+def _events_of(target: Any) -> Any:
+    """Where hooks are hung up: clients and resources have it in `meta`, sessions of boto3 and of botocore elsewhere."""
+    meta = getattr(target, "meta", None)
+    if meta is not None:
+        return getattr(meta, "client", target).meta.events
+    if hasattr(target, "events"):
+        return target.events
+    if hasattr(target, "get_component"):
+        return target.get_component("event_emitter")
+    raise TypeError(f"a client, resource or session of boto3, botocore or aiobotocore is expected, not {target!r}")
+
+
+def _is_asynchronous(target: Any) -> bool:
+    return any(kind.__module__.partition(".")[0] in {"aiobotocore", "aioboto3"} for kind in type(target).__mro__)
