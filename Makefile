@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ORDERS ?= examples/orders.csv
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow test-sdks check bench clean
 
 demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, then on the SQS emulator over HTTP
 	$(BIN)/python examples/order_processing.py $(ORDERS)
@@ -13,10 +13,13 @@ demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, the
 		--url 'sqs://us-east-1?wait_s=1' --recipients sqlite:///.demo/sqs/recipients.db
 
 test: $(VENV)/test.installed   ## every fast test
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not sdks" $(ARGS)
 
 test-slow: $(VENV)/test.installed $(VENV)/check.installed   ## the rest
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-sdks: $(VENV)/test.installed   ## the emulator before AWS's own SDKs: needs Node.js, Java with Maven, and Go
+	$(BIN)/python -m pytest -m sdks $(ARGS)
 
 check: test $(VENV)/check.installed   ## the tests and the static gates
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""A current boto3 does its work, and checks every checksum it is given."""
+"""A current boto3 does its work; it checks no checksum by itself, so these tests do."""
 
 from __future__ import annotations
 
