@@ -67,14 +67,11 @@ async def background_tasks() -> AsyncGenerator[TaskGroup, None]:
         raise failure
 
 
-async def run_blocking(
-    function: Callable[[], R], *, limiter: anyio.CapacityLimiter | None = None, abandon: bool = False
-) -> R:
+async def run_blocking(function: Callable[[], R], *, limiter: anyio.CapacityLimiter | None = None) -> R:
     """Run a blocking function in a worker thread.
 
     Args:
         function: must be safe to run beside the event loop.
         limiter: bounds how many run at once; None uses the loop's own.
-        abandon: True lets a cancelled caller leave while the thread goes on; then nobody sees its result.
     """
-    return await anyio.to_thread.run_sync(function, limiter=limiter, abandon_on_cancel=abandon)
+    return await anyio.to_thread.run_sync(function, limiter=limiter)

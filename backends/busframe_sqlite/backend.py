@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from busframe import runtime
 from busframe.backend import Capabilities
-from busframe.errors import InvalidArgumentError, QueueNotFoundError, UnsupportedError
-from busframe.message import Acknowledge, queue_name
+from busframe.errors import QueueNotFoundError, UnsupportedError
+from busframe.limits import check_extend, check_receive, check_send, check_settle
+from busframe.message import queue_name
 from busframe_sqlite import claiming, queues, sending, settling, sweeping
 from busframe_sqlite.clock import to_s, to_us
 from busframe_sqlite.recipients import SqliteRecipients
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from busframe_sqlite.committer import Committer
     from busframe_sqlite.transaction import Transaction
     from busframe_sqlite.waiting import WaitingRoom
-
-Entry = TypeVar("Entry")
 
 _DAY_S: Final = 86_400.0
 
@@ -96,16 +95,13 @@ class SqliteBackend:
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         """See `busframe.backend.Backend`. `Sent` means committed, and flushed to the disk with `synchronous=full`."""
-        _check_entries(batch)
-        sending.check_batch(queue, batch, CAPABILITIES)
+        check_send(CAPABILITIES, queue, batch)
         largest = CAPABILITIES.message_bytes_max
         return await self.committer.run(partial(sending.send, queue_name=queue, batch=batch, message_bytes_max=largest))
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `busframe.backend.Backend`. What a cancelled receive took is given back and not counted."""
-        _check_range("limit", limit, 1, CAPABILITIES.receive_entries_max)
-        _check_range("wait_s", wait_s, 0, CAPABILITIES.wait_s_max)
-        _check_range("lease_s", lease_s, 0, CAPABILITIES.lease_s_max)
+        check_receive(CAPABILITIES, limit=limit, wait_s=wait_s, lease_s=lease_s)
         operation = partial(claiming.claim, queue_name=queue, limit=limit, lease_us=to_us(lease_s))
 
         def undo(transaction: Transaction, result: Claim) -> None:
@@ -136,17 +132,12 @@ class SqliteBackend:
         On both kinds of queue a receipt acknowledges as long as the message was not delivered again since; after that
         it fails with `LeaseLostError`.
         """
-        _check_entries(batch)
-        for entry in batch:
-            if not isinstance(entry, Acknowledge):
-                _check_range("delay_s", entry.delay_s, 0, CAPABILITIES.delay_s_max)
+        check_settle(CAPABILITIES, batch)
         return await self.committer.run(partial(settling.settle, queue_name=queue, batch=batch))
 
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         """See `busframe.backend.Backend`."""
-        _check_entries(batch)
-        for entry in batch:
-            _check_range("lease_s", entry.lease_s, 0, CAPABILITIES.lease_s_max)
+        check_extend(CAPABILITIES, batch)
         return await self.committer.run(partial(settling.extend, queue_name=queue, batch=batch))
 
     async def stats(self, queue: QueueName) -> QueueStats:
@@ -194,13 +185,3 @@ class SqliteBackend:
 
 def _touch_all(transaction: Transaction, names: Sequence[QueueName]) -> None:
     transaction.touched.update(names)
-
-
-def _check_entries(batch: Sequence[Entry]) -> None:
-    if not 1 <= len(batch) <= CAPABILITIES.batch_entries_max:
-        raise InvalidArgumentError("batch", f"{len(batch)} entries", f"1 to {CAPABILITIES.batch_entries_max} entries")
-
-
-def _check_range(parameter: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise InvalidArgumentError(parameter, value, f"{low:g} to {high:g}")

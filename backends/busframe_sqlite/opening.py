@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-import anyio
-
+from busframe import runtime
 from busframe.errors import MissingExtraError
 from busframe_sqlite.backend import SqliteBackend
 from busframe_sqlite.clock import WallClock
@@ -82,24 +81,16 @@ async def _open_recipients(settings: Settings) -> AsyncGenerator[RecipientList]:
 @asynccontextmanager
 async def open_here(settings: Settings, clock: Clock) -> AsyncGenerator[SqliteBackend]:
     """Open a file on the running asyncio loop. At the end, what was accepted is committed and the thread has ended."""
-    failure: BaseException | None = None
     async with open_thread(settings) as thread:
         ledger = await thread.run(lambda connection: Ledger(connection, settings, clock))
         room = WaitingRoom(clock)
         committer = Committer(thread, ledger, room)
         backend = SqliteBackend(committer, room)
         with open_log_watch(settings.path) as log:
-            async with anyio.create_task_group() as tasks:
+            async with runtime.background_tasks() as tasks:
                 tasks.start_soon(committer.serve)
                 tasks.start_soon(Watch(room, log, backend.look, lambda: committer.transactions).run)
                 try:
                     yield backend
-                except anyio.get_cancelled_exc_class():
-                    raise
-                except BaseException as error:  # noqa: BLE001 - raised again below, as it was: the task group would wrap it
-                    failure = error
                 finally:
-                    backend.close()
-                    tasks.cancel_scope.cancel()  # ends the watch; the committer finishes first
-    if failure is not None:
-        raise failure
+                    backend.close()  # the tasks are cancelled next: that ends the watch; the committer finishes first

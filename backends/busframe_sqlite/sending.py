@@ -1,4 +1,4 @@
-"""Sending: checks first, then rows."""
+"""Sending: rows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from busframe.errors import InvalidArgumentError, MessageTooLargeError
-from busframe.message import Failed, MessageId, QueueName, Sent, is_ordered
+from busframe.errors import MessageTooLargeError
+from busframe.message import Failed, MessageId, QueueName, Sent
 from busframe_sqlite.clock import to_us
 from busframe_sqlite.groups import refresh_heads
 from busframe_sqlite.transaction import DEDUPLICATION_WINDOW_US, NewMessage
@@ -15,35 +15,10 @@ from busframe_sqlite.transaction import DEDUPLICATION_WINDOW_US, NewMessage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from busframe.backend import Capabilities
     from busframe.message import Outgoing, SendOutcome
     from busframe_sqlite.transaction import Queue, Transaction
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-
-
-def check_batch(queue: QueueName, batch: Sequence[Outgoing], capabilities: Capabilities) -> None:
-    """Refuse what no queue of this kind takes.
-
-    Raises:
-        InvalidArgumentError: names the parameter.
-    """
-    ordered = is_ordered(queue)
-    for message in batch:
-        if ordered and message.group is None:
-            raise InvalidArgumentError("group", None, f"a group for each message on the ordered queue {queue!r}")
-        if ordered and message.delay_s:
-            raise InvalidArgumentError("delay_s", message.delay_s, "0 on an ordered queue; the queue may have a delay")
-        if message.deduplication_id is not None and not ordered:
-            raise InvalidArgumentError("deduplication_id", message.deduplication_id, "None on a queue without order")
-        if message.delay_s > capabilities.delay_s_max:
-            raise InvalidArgumentError("delay_s", message.delay_s, f"0 to {capabilities.delay_s_max:g} seconds")
-    if len(batch) > 1:
-        sizes = (message.size_bytes for message in batch)
-        size_bytes = sum(size for size in sizes if size <= capabilities.message_bytes_max)
-        if size_bytes > capabilities.batch_bytes_max:
-            allowed = f"at most {capabilities.batch_bytes_max} bytes together"
-            raise InvalidArgumentError("batch", f"{size_bytes} bytes", allowed)
 
 
 def send(
