@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from emulator_control.asking import Ask
+from waiting_receives import until_waiting
 
 from busframe_emulator.server.thread import ThreadedServer, run_in_thread
 
@@ -59,17 +60,4 @@ def orders(sqs: Any) -> str:
 def waiting(server: ThreadedServer) -> Callable[[int], None]:
     """Wait until so many receives wait in the server."""
 
-    def until(count: int) -> None:
-        reached = threading.Event()
-
-        def look() -> None:
-            driver = server._server._driver  # pyright: ignore[reportPrivateUsage]
-            if len(driver._pending) == count:  # pyright: ignore[reportPrivateUsage]
-                reached.set()
-            else:
-                server._loop.call_later(0.002, look)  # pyright: ignore[reportPrivateUsage]
-
-        server._loop.call_soon_threadsafe(look)  # pyright: ignore[reportPrivateUsage]
-        assert reached.wait(10)
-
-    return until
+    return partial(until_waiting, server)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting_receives import until_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,20 +39,7 @@ class Poll:
 def waiting(server: ThreadedServer) -> Callable[[int], None]:
     """Wait until so many receives wait in the server."""
 
-    def until(count: int) -> None:
-        reached = threading.Event()
-
-        def look() -> None:
-            driver = server._server._driver  # pyright: ignore[reportPrivateUsage]
-            if len(driver._pending) == count:  # pyright: ignore[reportPrivateUsage]
-                reached.set()
-            else:
-                server._loop.call_later(0.002, look)  # pyright: ignore[reportPrivateUsage]
-
-        server._loop.call_soon_threadsafe(look)  # pyright: ignore[reportPrivateUsage]
-        assert reached.wait(10)
-
-    return until
+    return partial(until_waiting, server)
 
 
 def test_a_message_wakes_the_one_who_waits(sqs: Any, queue_url: str, waiting: Callable[[int], None]) -> None:
