@@ -21,6 +21,7 @@ from busframe.errors import (
     QueueNotFoundError,
     ReceiptInvalidError,
     ThrottledError,
+    UnsupportedError,
 )
 from busframe.limits import check_extend, check_receive, check_send, check_settle
 from busframe.message import (
@@ -110,6 +111,8 @@ class MemoryBackend:
 
     async def provision(self, plan: Plan) -> None:
         """See `Backend.provision`. The engine refuses nothing that is in the plan's ranges."""
+        if plan.topics:
+            raise UnsupportedError("memory:// has no topics of its own: publish by its recipient list")
         if plan.mode == "assume":
             return
         for spec in plan.queues:

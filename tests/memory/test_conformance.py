@@ -5,7 +5,11 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
+from busframe.backend import Plan, TopicSpec
 from busframe.config import BackendUrl
+from busframe.errors import UnsupportedError
 from busframe.testing import BackendConformance, Trial
 from busframe_memory import open_memory
 
@@ -22,3 +26,7 @@ class TestMemoryConformance(BackendConformance):
                 backend.advance(seconds)
 
             yield Trial(backend=backend, advance=advance)
+
+    async def test_a_topic_is_refused_by_name(self, trial: Trial) -> None:
+        with pytest.raises(UnsupportedError, match="memory:// has no topics"):
+            await trial.backend.provision(Plan(topics=(TopicSpec(name="orders"),)))
