@@ -14,6 +14,8 @@ import msgspec
 from busframe.errors import DecodeError, EncodeError, UnknownMessageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from busframe.message import Received
     from busframe.message_type import MessageType
 
@@ -100,17 +102,24 @@ def decode(body: str, kind: MessageType) -> object:
     Raises:
         DecodeError: it does not fit the type.
     """
-    try:
-        if _is_pydantic(kind.payload):
-            return cast("_PydanticModel", kind.payload).model_validate_json(body)
-        return _decoder(kind.payload).decode(body)
-    except Exception as error:
-        raise DecodeError(f"{kind.name}: {error}") from error
+    return reader_of(kind)(body)
 
 
 @cache
-def _decoder(payload: type) -> msgspec.json.Decoder[object]:
-    return msgspec.json.Decoder(payload)
+def reader_of(kind: MessageType) -> Callable[[str], object]:
+    """The function that reads bodies as payloads of a type, and raises `DecodeError` if one does not fit."""
+    if _is_pydantic(kind.payload):
+        read: Callable[[str], object] = cast("_PydanticModel", kind.payload).model_validate_json
+    else:
+        read = msgspec.json.Decoder(kind.payload).decode
+
+    def read_or_explain(body: str) -> object:
+        try:
+            return read(body)
+        except Exception as error:
+            raise DecodeError(f"{kind.name}: {error}") from error
+
+    return read_or_explain
 
 
 def _is_pydantic(payload: type) -> bool:

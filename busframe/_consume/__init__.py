@@ -1,5 +1,5 @@
 """Handling messages: poll, keep the lease, run the handler, settle, drain.
 
-`verdict` decides what becomes of a message and does nothing; `consumer` does what was decided; `leases` keeps messages
-ours meanwhile; `settling` tells the broker; `dead` buries.
+`opening` reads a message; `verdict` decides what becomes of it and does nothing; `consumer` does what was decided;
+`leases` keeps messages ours meanwhile; `settling` tells the broker; `dead` buries.
 """

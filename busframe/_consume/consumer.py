@@ -17,11 +17,10 @@ import anyio
 from busframe import runtime
 from busframe._consume.dead import dead_letter
 from busframe._consume.leases import LeaseKeeper
+from busframe._consume.opening import Opener
 from busframe._consume.settling import Settler
 from busframe._consume.verdict import Again, Done, GiveUp, judge
-from busframe.codec import decode, decode_headers
-from busframe.delivery import Delivery
-from busframe.errors import BackendError, BusframeError, ClosedError, UnknownMessageError
+from busframe.errors import BackendError, BusframeError, ClosedError
 from busframe.message import Acknowledge, Release, is_ordered
 from busframe.outcome import Later, Reject
 from busframe.retry import Retry
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from busframe._consume.verdict import Verdict
     from busframe.backend import Backend
     from busframe.message import Received
-    from busframe.registry import Group, Handler
+    from busframe.registry import Group
     from busframe.sending import Sender
 
 POLL_BACK_OFF_S: Final = (0.2, 30.0)
@@ -82,6 +81,7 @@ class Consumer:
         self._ordered = is_ordered(group.queue)
         self._drain_s = drain_s
         self._slots = anyio.Semaphore(group.concurrency)
+        self._opener = Opener(group)
         self._leases = LeaseKeeper(backend, group.queue, group.lease_s)
         self._lanes: dict[str, deque[Lease]] = {}
         self._polling = anyio.CancelScope()
@@ -200,7 +200,7 @@ class Consumer:
         try:
             with lease.scope:
                 try:
-                    handler, delivery = self._open(received)
+                    handler, delivery = self._opener.open(received)
                     retry = handler.retry
                     await handler(delivery)
                 except Exception as raised:  # noqa: BLE001 - whatever a handler raises, its policy decides
@@ -243,22 +243,6 @@ class Consumer:
                 _log.log(level, "%s: again in %.1f s: %r", what, verdict.delay_s, error, exc_info=trace)
             case Done():
                 _log.info("%s: dropped: %s", what, error)
-
-    def _open(self, received: Received) -> tuple[Handler, Delivery[object]]:
-        headers = decode_headers(received)
-        handler = self._group.handlers.get(headers.type)
-        if handler is None:
-            known = ", ".join(sorted(self._group.handlers))
-            raise UnknownMessageError(f"no handler for {headers.type!r} in this group; it handles {known}")
-        delivery: Delivery[object] = Delivery(
-            payload=decode(received.body, handler.kind),
-            headers=headers,
-            attempt=received.receive_count,
-            queue=self._queue,
-            message_id=received.message_id,
-            sent_at_s=received.sent_at_s,
-        )
-        return handler, delivery
 
     async def _bury(self, lease: Lease, behind: deque[Lease], reason: str) -> None:
         """Send to the dead-letter queue, then acknowledge: in this order it may be there twice, and is never lost."""
