@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from busframe.config import BackendUrl
+    from busframe.ledger import Ledger
     from busframe.message import Extension, Outgoing, QueueName, Received, SendOutcome, Settlement, SettleOutcome
     from busframe.recipients import RecipientList
 
@@ -188,6 +189,15 @@ class Backend(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """The same for the backend's whole life."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """The calls this backend has made of its broker so far; the same object for the backend's whole life.
+
+        A backend without a service behind it notes each call of `send`, `receive`, `settle` and `extend` under that
+        name. Bad input, refused before anything is sent, is not a call.
+        """
         ...
 
     async def provision(self, plan: Plan) -> None:

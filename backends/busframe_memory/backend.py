@@ -23,6 +23,7 @@ from busframe.errors import (
     ThrottledError,
     UnsupportedError,
 )
+from busframe.ledger import Ledger
 from busframe.limits import check_extend, check_receive, check_send, check_settle
 from busframe.message import (
     Acknowledge,
@@ -97,6 +98,7 @@ class MemoryBackend:
 
     def __init__(self, driver: EngineDriver) -> None:
         self.capabilities: Final = CAPABILITIES
+        self.ledger: Final = Ledger()
         self._driver = driver
         self.recipients: Final = MemoryRecipients()
         self._closed = False
@@ -135,6 +137,7 @@ class MemoryBackend:
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         """See `Backend.send`."""
         check_send(self.capabilities, queue, batch)
+        self.ledger.note("send")
         address = _address(queue)
         reply = self._ask(queue, Batch(queue=address, requests=[_send(address, message) for message in batch]))
         await anyio.lowlevel.checkpoint()
@@ -152,6 +155,7 @@ class MemoryBackend:
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `Backend.receive`."""
         check_receive(self.capabilities, limit=limit, wait_s=wait_s, lease_s=lease_s)
+        self.ledger.note("receive")
         address = _address(queue)
         request = Receive(
             queue=address,
@@ -172,6 +176,7 @@ class MemoryBackend:
     async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
         """See `Backend.settle`."""
         check_settle(self.capabilities, batch)
+        self.ledger.note("settle")
         address = _address(queue)
         return await self._settle(
             queue,
@@ -188,6 +193,7 @@ class MemoryBackend:
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         """See `Backend.extend`."""
         check_extend(self.capabilities, batch)
+        self.ledger.note("extend")
         address = _address(queue)
         return await self._settle(
             queue,

@@ -10,6 +10,7 @@ import anyio
 from busframe import runtime
 from busframe.backend import Capabilities
 from busframe.errors import QueueNotFoundError, UnsupportedError
+from busframe.ledger import Ledger
 from busframe.limits import check_extend, check_receive, check_send, check_settle
 from busframe.message import queue_name
 from busframe_sqlite import claiming, queues, sending, settling, sweeping
@@ -68,6 +69,7 @@ class SqliteBackend:
     """
 
     def __init__(self, committer: Committer, room: WaitingRoom) -> None:
+        self.ledger: Final = Ledger()
         self.committer = committer
         self._room = room
         self._recipients = SqliteRecipients(committer)
@@ -96,12 +98,14 @@ class SqliteBackend:
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         """See `busframe.backend.Backend`. `Sent` means committed, and flushed to the disk with `synchronous=full`."""
         check_send(CAPABILITIES, queue, batch)
+        self.ledger.note("send")
         largest = CAPABILITIES.message_bytes_max
         return await self.committer.run(partial(sending.send, queue_name=queue, batch=batch, message_bytes_max=largest))
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `busframe.backend.Backend`. What a cancelled receive took is given back and not counted."""
         check_receive(CAPABILITIES, limit=limit, wait_s=wait_s, lease_s=lease_s)
+        self.ledger.note("receive")
         operation = partial(claiming.claim, queue_name=queue, limit=limit, lease_us=to_us(lease_s))
 
         def undo(transaction: Transaction, result: Claim) -> None:
@@ -133,11 +137,13 @@ class SqliteBackend:
         it fails with `LeaseLostError`.
         """
         check_settle(CAPABILITIES, batch)
+        self.ledger.note("settle")
         return await self.committer.run(partial(settling.settle, queue_name=queue, batch=batch))
 
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         """See `busframe.backend.Backend`."""
         check_extend(CAPABILITIES, batch)
+        self.ledger.note("extend")
         return await self.committer.run(partial(settling.extend, queue_name=queue, batch=batch))
 
     async def stats(self, queue: QueueName) -> QueueStats:

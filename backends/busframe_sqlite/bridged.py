@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from busframe.backend import Capabilities, Plan, QueueSpec, QueueStats
+    from busframe.ledger import Ledger
     from busframe.message import (
         Extension,
         Outgoing,
@@ -36,6 +37,11 @@ class BridgedBackend:
     def capabilities(self) -> Capabilities:
         """Across."""
         return self._backend.capabilities
+
+    @property
+    def ledger(self) -> Ledger:
+        """Across."""
+        return self._backend.ledger
 
     @property
     def recipients(self) -> BridgedRecipients:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from busframe.backend import Plan, QueueSpec
+    from busframe.ledger import Ledger
     from busframe.message import (
         Extension,
         Outgoing,
@@ -73,8 +74,9 @@ class SqsBackend:
     SQS counts in whole seconds: leases, delays and waits are rounded up.
     """
 
-    def __init__(self, client: SqsClient, settings: SqsSettings, tasks: TaskGroup) -> None:
+    def __init__(self, client: SqsClient, settings: SqsSettings, tasks: TaskGroup, ledger: Ledger) -> None:
         self.capabilities: Final = replace(CAPABILITIES, wait_s_max=settings.wait_s)
+        self.ledger: Final = ledger
         self._connection = SqsConnection(client, settings, tasks)
         self._polls = Polls(self._connection)
         self._provisioner = Provisioner(self._connection)

@@ -16,6 +16,7 @@ from busframe.errors import BackendError, InvalidArgumentError, MissingExtraErro
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from busframe.ledger import Ledger
     from busframe_sqs.settings import SqsSettings
 
 CONNECT_TIMEOUT_S: Final = 5
@@ -197,8 +198,12 @@ class SqsClient(Protocol):
         ...
 
 
-def connect(settings: SqsSettings) -> SqsClient:
+def connect(settings: SqsSettings, ledger: Ledger) -> SqsClient:
     """Make a boto3 client. Blocks for some hundred milliseconds, the first import of boto3 included; sends nothing.
+
+    Args:
+        settings: what the URL says.
+        ledger: each call is noted in it under its name at SQS, whoever makes it with this client.
 
     Raises:
         MissingExtraError: boto3 is not installed.
@@ -236,4 +241,9 @@ def connect(settings: SqsSettings) -> SqsClient:
         raise BackendError(f"no SQS client can be made: {error}") from error
     except ValueError as error:
         raise InvalidArgumentError("url parameter endpoint_url", settings.endpoint_url, str(error)) from error
+
+    def note(model: Any, **_rest: object) -> None:
+        ledger.note(model.name)
+
+    client.meta.events.register("before-call.sqs", note)
     return cast("SqsClient", client)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from busframe import runtime
+from busframe.ledger import Ledger
 from busframe_sqs.backend import SqsBackend
 from busframe_sqs.client import connect
 from busframe_sqs.settings import SqsSettings
@@ -40,14 +41,15 @@ def open_sqs(url: BackendUrl) -> AbstractAsyncContextManager[SqsBackend]:
 
 @asynccontextmanager
 async def _open(settings: SqsSettings) -> AsyncGenerator[SqsBackend, None]:
-    client = await runtime.run_blocking(partial(connect, settings))
-    async with serve(client, settings) as backend:
+    ledger = Ledger()
+    client = await runtime.run_blocking(partial(connect, settings, ledger))
+    async with serve(client, settings, ledger) as backend:
         yield backend
 
 
 @asynccontextmanager
-async def serve(client: SqsClient, settings: SqsSettings) -> AsyncGenerator[SqsBackend, None]:
-    """Run the backend on a client, and close the client at the end.
+async def serve(client: SqsClient, settings: SqsSettings, ledger: Ledger) -> AsyncGenerator[SqsBackend, None]:
+    """Run the backend on a client whose calls the ledger counts, and close the client at the end.
 
     Leaving waits for calls under way, also when it is cancelled: until they have ended it is not known which messages
     SQS has handed out, and those have to be released. Most calls end in milliseconds; a receive that was cancelled
@@ -57,7 +59,7 @@ async def serve(client: SqsClient, settings: SqsSettings) -> AsyncGenerator[SqsB
     failure: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
-            backend = SqsBackend(client, settings, tasks)
+            backend = SqsBackend(client, settings, tasks, ledger)
             try:
                 yield backend
             except anyio.get_cancelled_exc_class():

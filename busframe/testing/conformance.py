@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -463,6 +464,33 @@ class BackendConformance(ABC):
             assert 7 <= stats.oldest_age_s < 7 + PATIENCE_S
         empty = await trial.backend.stats(DEAD)
         assert (empty.visible, empty.in_flight, empty.delayed, empty.oldest_age_s) == (0, 0, 0, None)
+
+    # --- the ledger -------------------------------------------------------------------------------------------------
+
+    async def test_every_call_of_the_broker_is_in_the_ledger(self, trial: Trial) -> None:
+        """Whatever it is called there; a batch is one call."""
+        ledger = trial.backend.ledger
+        await _send(trial, "known by now")
+        totals = [ledger.total]
+        await _send(trial, "1", "2")
+        totals.append(ledger.total)
+        (received, *_) = await _receive(trial)
+        totals.append(ledger.total)
+        await trial.backend.extend(ORDERS, [Extension(receipt=received.receipt, lease_s=LEASE_S)])
+        totals.append(ledger.total)
+        await trial.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt)])
+        totals.append(ledger.total)
+        assert [after - before for before, after in pairwise(totals)] == [1, 1, 1, 1]
+        assert sum(ledger.calls.values()) == ledger.total
+
+    async def test_what_is_refused_before_it_is_sent_is_not_in_the_ledger(self, trial: Trial) -> None:
+        """Nothing was asked, so nothing is paid."""
+        before = trial.backend.ledger.calls
+        with pytest.raises(InvalidArgumentError):
+            await trial.backend.send(ORDERS, [])
+        with pytest.raises(InvalidArgumentError):
+            await trial.backend.receive(ORDERS, limit=0, wait_s=0, lease_s=LEASE_S)
+        assert trial.backend.ledger.since(before) == {}
 
     # --- competing consumers ----------------------------------------------------------------------------------------
 

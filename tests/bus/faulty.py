@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from busframe.backend import Backend, Capabilities, Plan, QueueSpec, QueueStats
+    from busframe.ledger import Ledger
     from busframe.message import (
         Extension,
         Outgoing,
@@ -39,6 +40,10 @@ class FaultyBackend:
     @property
     def capabilities(self) -> Capabilities:
         return self.inner.capabilities
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.inner.ledger
 
     async def provision(self, plan: Plan) -> None:
         await self.inner.provision(plan)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from sqs.fake import FakeClient
 
+from busframe.ledger import Ledger
 from busframe_emulator.server.thread import run_in_thread
 from busframe_sqs.opening import serve
 from busframe_sqs.settings import SqsSettings
@@ -28,7 +29,7 @@ def serve_fake(client: FakeClient) -> Callable[..., AbstractAsyncContextManager[
     """Run the backend on the fake; keyword arguments are settings."""
 
     def start(**settings: Any) -> AbstractAsyncContextManager[SqsBackend]:
-        return serve(cast("SqsClient", client), SqsSettings(region="eu-west-1", **settings))
+        return serve(cast("SqsClient", client), SqsSettings(region="eu-west-1", **settings), Ledger())
 
     return start
 
