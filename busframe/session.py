@@ -13,15 +13,10 @@ from anyio import TASK_STATUS_IGNORED
 from busframe import runtime
 from busframe._consume.consumer import Consumer, Counts
 from busframe.codec import HEADERS, Headers, encode, encode_headers, key_of
-from busframe.errors import (
-    BackendError,
-    ConfigurationError,
-    InvalidArgumentError,
-    PublishError,
-    QueueNotFoundError,
-)
-from busframe.message import Outgoing, is_ordered
+from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
+from busframe.message import Outgoing
 from busframe.message_type import message_type
+from busframe.publishing import Publisher, for_queue
 from busframe.registry import command_queue
 from busframe.sending import Sender
 from busframe.topology.routes import Routes
@@ -53,8 +48,8 @@ class Live:
     ) -> None:
         self._registry = registry
         self._backend = backend
-        self._routes = Routes(recipients) if recipients is not None else None
         self._sender = Sender(backend, tasks)
+        self._publisher = Publisher(Routes(recipients), self._sender) if recipients is not None else None
         self._counts: dict[str, Counts] = {queue: Counts() for queue in registry.groups}
 
     @property
@@ -95,33 +90,13 @@ class Live:
         kind = message_type(type(event))
         if kind.kind != "event":
             raise InvalidArgumentError("event", kind.name, "an event; a command is sent, with send()")
-        if self._routes is None:
+        if self._publisher is None:
             raise ConfigurationError(
                 "there is no recipient list to publish by; name the one that subscribers name, such as "
                 "connect(url, recipients='sqlite:///subscriptions.db')"
             )
-        queues = await self._routes.queues_for(kind.name)
-        outgoing = self._write(event, kind)
-        accepted: dict[str, MessageId] = {}
-        failed: dict[str, BackendError] = {}
-
-        async def copy_to(queue: QueueName) -> None:
-            try:
-                accepted[queue] = (await self._sender.send(queue, _for_queue(outgoing, queue))).message_id
-            except BackendError as error:
-                failed[queue] = error
-
-        if not queues:
-            _log.info("nobody has subscribed to %s: this message reaches nobody", kind.name)
-        elif len(queues) == 1:
-            await copy_to(queues[0])
-        else:
-            async with anyio.create_task_group() as tasks:
-                for queue in queues:
-                    tasks.start_soon(copy_to, queue)
-        if failed:
-            raise PublishError(accepted=accepted, failed=failed)
-        return queues
+        headers = self._headers(event, kind)
+        return await self._publisher.publish(headers, _write(event, kind, headers))
 
     async def send(self, command: object) -> MessageId:
         """Put a command on its owner's queue.
@@ -137,7 +112,8 @@ class Live:
             ordered = command_queue(kind, ordered=True)
             queue = ordered if ordered in self._registry.groups else queue
         try:
-            return (await self._sender.send(queue, _for_queue(self._write(command, kind), queue))).message_id
+            message = _write(command, kind, self._headers(command, kind))
+            return (await self._sender.send(queue, for_queue(message, queue))).message_id
         except QueueNotFoundError as error:
             owner = f"{kind.name} has no owner yet: its queue {queue} is made when a program that handles it connects"
             raise QueueNotFoundError(owner) from error
@@ -192,24 +168,20 @@ class Live:
                 for consumer in consumers:
                     consumer.stop()
 
-    def _write(self, payload: object, kind: MessageType) -> Outgoing:
-        headers = Headers(
+    def _headers(self, payload: object, kind: MessageType) -> Headers:
+        return Headers(
             id=runtime.new_id(),
             type=kind.name,
             version=kind.version,
             source=self._registry.name,
             key=key_of(payload, kind),
         )
-        return Outgoing(
-            body=encode(payload, kind),
-            attributes={HEADERS: encode_headers(headers)},
-            group=headers.key,
-            deduplication_id=headers.id,
-        )
 
 
-def _for_queue(outgoing: Outgoing, queue: QueueName) -> Outgoing:
-    """Take away what the queue has no use for."""
-    if is_ordered(queue):
-        return outgoing
-    return Outgoing(body=outgoing.body, attributes=outgoing.attributes, group=outgoing.group)
+def _write(payload: object, kind: MessageType, headers: Headers) -> Outgoing:
+    return Outgoing(
+        body=encode(payload, kind),
+        attributes={HEADERS: encode_headers(headers)},
+        group=headers.key,
+        deduplication_id=headers.id,
+    )

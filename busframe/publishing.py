@@ -1,0 +1,76 @@
+"""Fan-out: one event, a copy on the queue of every group that subscribed to it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+
+from busframe.errors import BackendError, PublishError
+from busframe.message import Outgoing, is_ordered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from busframe.codec import Headers
+    from busframe.message import MessageId, QueueName
+    from busframe.sending import Sender
+    from busframe.topology.routes import Routes
+
+_log = logging.getLogger("busframe")
+
+
+class Publisher:
+    """Puts events on the queues of their recipients.
+
+    Args:
+        routes: who they are.
+        sender: gets the copies there; those for one queue share calls, whoever publishes them.
+    """
+
+    def __init__(self, routes: Routes, sender: Sender) -> None:
+        self._routes = routes
+        self._sender = sender
+
+    async def publish(self, headers: Headers, message: Outgoing) -> Sequence[QueueName]:
+        """Send a copy to every recipient, and return when all of them have confirmed.
+
+        Args:
+            headers: those that `message` carries; they say who gets it.
+            message: for an ordered queue; what other queues have no use for is taken away.
+
+        Returns:
+            The queues that have their copy.
+
+        Raises:
+            PublishError: some have theirs and some do not.
+        """
+        queues = await self._routes.queues_for(headers.type)
+        accepted: dict[str, MessageId] = {}
+        failed: dict[str, BackendError] = {}
+
+        async def copy_to(queue: QueueName) -> None:
+            try:
+                accepted[queue] = (await self._sender.send(queue, for_queue(message, queue))).message_id
+            except BackendError as error:
+                failed[queue] = error
+
+        if not queues:
+            _log.info("nobody has subscribed to %s: this message reaches nobody", headers.type)
+        elif len(queues) == 1:
+            await copy_to(queues[0])
+        else:
+            async with anyio.create_task_group() as tasks:
+                for queue in queues:
+                    tasks.start_soon(copy_to, queue)
+        if failed:
+            raise PublishError(accepted=accepted, failed=failed)
+        return queues
+
+
+def for_queue(message: Outgoing, queue: QueueName) -> Outgoing:
+    """Take away what the queue has no use for."""
+    if is_ordered(queue):
+        return message
+    return Outgoing(body=message.body, attributes=message.attributes, delay_s=message.delay_s, group=message.group)
