@@ -35,12 +35,14 @@ class Handler:
 
     Attributes:
         wants_delivery: the function takes the `Delivery` as its second argument.
+        timeout_s: how long it may take; then it is cancelled and has failed. None is as long as it likes.
     """
 
     kind: MessageType
     function: Callable[..., Awaitable[None]]
     retry: Retry
     wants_delivery: bool
+    timeout_s: float | None = None
 
     async def __call__(self, delivery: Delivery[Any]) -> None:
         """Handle one delivery."""
@@ -58,6 +60,7 @@ class Group:
         dead_queue: where messages go that were given up.
         concurrency: how many messages one process handles at a time.
         lease_s: how long the broker hides a message before it has to hear from us again.
+        bytes_in_hand_max: no more is fetched while the bodies in hand are larger together; None is no bound.
         handlers: by the name of the message type on the wire.
     """
 
@@ -65,12 +68,13 @@ class Group:
     dead_queue: QueueName
     concurrency: int = DEFAULT_CONCURRENCY
     lease_s: float = DEFAULT_LEASE_S
+    bytes_in_hand_max: int | None = None
     handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
 
     @property
     def attempts_max(self) -> int:
         """The most attempts any of its handlers gets."""
-        return max(handler.retry.attempts for handler in self.handlers.values())
+        return max(handler.retry.attempts_max for handler in self.handlers.values())
 
 
 class Registers(Protocol[T]):
@@ -108,7 +112,9 @@ class Registry:
         group: str,
         ordered: bool = False,
         concurrency: int | None = None,
+        bytes_in_hand_max: int | None = None,
         lease_s: float | None = None,
+        timeout_s: float | None = None,
         retry: Retry | None = None,
         queue: str | None = None,
     ) -> Registers[T]:
@@ -122,21 +128,26 @@ class Registry:
             group: the subscription's name; it lasts as long as its queue, whether anybody runs or not.
             ordered: keep the order of messages with the same key: the queue is a FIFO queue. The event needs a key.
             concurrency: how many messages of the group one process handles at a time; 1 or more, 10 if nobody says.
+            bytes_in_hand_max: fetch no more while the bodies of the group's messages in hand have more bytes together;
+                exceeded by one receive at most. No bound if nobody says.
             lease_s: seconds the broker hides a message before it has to hear from us again; 2 to 43,200, 30 if
                 nobody says. Leases of running handlers are extended, so it bounds how long a crash goes unnoticed,
                 not how long a handler may take.
+            timeout_s: seconds one call of the function may take; then it is cancelled and has failed with a
+                `TimeoutError`. No bound if None.
             retry: what to do when the handler raises.
             queue: another name for the group's queue.
 
         Raises:
-            ConfigurationError: the group has a handler for this event, or was given another concurrency or lease.
+            ConfigurationError: the group has a handler for this event, or another concurrency, lease or bound.
         """
         kind = _require_kind(event, "event", "subscribe")
         _check_part("group", group)
         if ordered and kind.key is None:
             raise InvalidArgumentError("ordered", ordered, f"False: {kind.name} declares no key to be in order by")
         name = queue_name((queue or f"{self.name}-{group}") + (ORDERED_SUFFIX if ordered else ""))
-        return self._register(kind, name, concurrency, lease_s, retry or Retry())
+        bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
+        return self._register(kind, name, bounds, retry or Retry(), timeout_s)
 
     def handle(
         self,
@@ -144,7 +155,9 @@ class Registry:
         *,
         ordered: bool = False,
         concurrency: int | None = None,
+        bytes_in_hand_max: int | None = None,
         lease_s: float | None = None,
+        timeout_s: float | None = None,
         retry: Retry | None = None,
     ) -> Registers[T]:
         """Have a function handle a command, as its one owner. Its queue has the command's name, with `-` for dots.
@@ -152,22 +165,19 @@ class Registry:
         Arguments and errors as `subscribe`.
         """
         kind = _require_kind(command, "command", "handle")
-        return self._register(kind, command_queue(kind, ordered=ordered), concurrency, lease_s, retry or Retry())
+        bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
+        return self._register(kind, command_queue(kind, ordered=ordered), bounds, retry or Retry(), timeout_s)
 
     def _register(
-        self, kind: MessageType, queue: QueueName, concurrency: int | None, lease_s: float | None, retry: Retry
+        self, kind: MessageType, queue: QueueName, bounds: Mapping[str, float], retry: Retry, timeout_s: float | None
     ) -> Registers[Any]:
-        if concurrency is not None and concurrency < 1:
-            raise InvalidArgumentError("concurrency", concurrency, "1 or more")
-        if lease_s is not None and not LEASE_S_MIN <= lease_s <= 43_200:  # noqa: PLR2004 - twelve hours, as SQS
-            raise InvalidArgumentError("lease_s", lease_s, f"{LEASE_S_MIN:g} to 43200 seconds")
+        if timeout_s is not None and not 0 < timeout_s < float("inf"):
+            raise InvalidArgumentError("timeout_s", timeout_s, "more than 0 seconds, finite, or None for no bound")
         known = self._groups.get(queue)
         group = known or Group(queue=queue, dead_queue=dead_queue(queue))
         if kind.name in group.handlers:
             raise ConfigurationError(f"queue {queue} has a handler for {kind.name} already")
-        for parameter, value in (("concurrency", concurrency), ("lease_s", lease_s)):
-            if value is None:
-                continue
+        for parameter, value in bounds.items():
             if known is not None and value != getattr(known, parameter):
                 have = getattr(known, parameter)
                 raise ConfigurationError(f"{parameter} of queue {queue} is {have} already, and cannot be {value} too")
@@ -176,7 +186,7 @@ class Registry:
         def register(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
             wants_delivery = _wants_delivery(function)
             group.handlers[kind.name] = Handler(
-                kind=kind, function=function, retry=retry, wants_delivery=wants_delivery
+                kind=kind, function=function, retry=retry, wants_delivery=wants_delivery, timeout_s=timeout_s
             )
             self._groups[queue] = group
             return function
@@ -194,6 +204,18 @@ def dead_queue(queue: QueueName) -> QueueName:
     if queue.endswith(ORDERED_SUFFIX):
         return queue_name(queue.removesuffix(ORDERED_SUFFIX) + DEAD_SUFFIX + ORDERED_SUFFIX)
     return queue_name(queue + DEAD_SUFFIX)
+
+
+def _bounds(concurrency: int | None, bytes_in_hand_max: int | None, lease_s: float | None) -> dict[str, float]:
+    """Check what a subscription says about its group, and leave out what it does not say."""
+    if concurrency is not None and concurrency < 1:
+        raise InvalidArgumentError("concurrency", concurrency, "1 or more")
+    if bytes_in_hand_max is not None and bytes_in_hand_max < 1:
+        raise InvalidArgumentError("bytes_in_hand_max", bytes_in_hand_max, "1 or more")
+    if lease_s is not None and not LEASE_S_MIN <= lease_s <= 43_200:  # noqa: PLR2004 - twelve hours, as SQS
+        raise InvalidArgumentError("lease_s", lease_s, f"{LEASE_S_MIN:g} to 43200 seconds")
+    said = {"concurrency": concurrency, "bytes_in_hand_max": bytes_in_hand_max, "lease_s": lease_s}
+    return {parameter: value for parameter, value in said.items() if value is not None}
 
 
 def _check_part(parameter: str, value: str) -> None:

@@ -202,7 +202,8 @@ class Consumer:
                 try:
                     handler, delivery = self._opener.open(received)
                     retry = handler.retry
-                    await handler(delivery)
+                    with anyio.fail_after(handler.timeout_s):
+                        await handler(delivery)
                 except Exception as raised:  # noqa: BLE001 - whatever a handler raises, its policy decides
                     error = raised
         except BaseException:

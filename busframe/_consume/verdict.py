@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from busframe.errors import CodecError
-from busframe.outcome import Drop, Later, Reject
+from busframe.outcome import Drop, Later, Outcome, Reject
 
 if TYPE_CHECKING:
     from busframe.retry import Retry
@@ -46,13 +46,25 @@ def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float)
     match error:
         case None | Drop():
             return Done()
-        case Later() if attempt < retry.attempts:
-            return Again(error.delay_s)
         case Reject():
             return GiveUp(f"rejected: {error.reason}")
         case CodecError():
-            return GiveUp(f"{type(error).__name__}: {error}")
-        case _ if attempt >= retry.attempts:
-            return GiveUp(f"attempt {attempt} of {retry.attempts}: {type(error).__name__}: {error}")
+            return GiveUp(_text(error))
+        case ExceptionGroup(exceptions=[Outcome() as decision]):
+            # Said inside a task group of the handler's.
+            return judge(decision, attempt=attempt, retry=retry, random=random)
         case _:
-            return Again(retry.delay_s(attempt, random))
+            return _judge_failure(error, attempt, retry, random)
+
+
+def _judge_failure(error: Exception, attempt: int, retry: Retry, random: float) -> Verdict:
+    policy = retry if isinstance(error, Later) else retry.policy_for(error)
+    if policy is None:
+        return GiveUp(f"never tried again: {_text(error)}")
+    if attempt >= policy.attempts:
+        return GiveUp(f"attempt {attempt} of {policy.attempts}: {_text(error)}")
+    return Again(error.delay_s if isinstance(error, Later) else policy.delay_s(attempt, random))
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -49,6 +49,64 @@ def test_the_verdict_on_a_message(error: Exception | None, attempt: int, verdict
     assert judge(error, attempt=attempt, retry=Retry(attempts=3, first_s=10), random=0.5) == verdict
 
 
+class DeclinedError(ValueError):
+    pass
+
+
+PICKY = Retry(
+    attempts=3,
+    first_s=10,
+    never=(LookupError, DeclinedError),
+    by_error={KeyError: Retry(attempts=2, first_s=100), ConnectionError: Retry(attempts=9, first_s=1)},
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt", "verdict"),
+    [
+        (ValueError("no"), 1, Again(5)),
+        (DeclinedError("card"), 1, GiveUp("never tried again: DeclinedError: card")),
+        (IndexError("no"), 1, GiveUp("never tried again: IndexError: no")),
+        (KeyError("no"), 1, Again(50)),
+        (KeyError("no"), 2, GiveUp("attempt 2 of 2: KeyError: 'no'")),
+        (ConnectionResetError("no"), 4, Again(4)),
+        (ExceptionGroup("two", [ConnectionResetError("no"), DeclinedError("card")]), 1, None),
+        (ExceptionGroup("two", [ConnectionResetError("no"), KeyError("no")]), 1, Again(50)),
+        (ExceptionGroup("one", [ConnectionResetError("no")]), 4, Again(4)),
+        (ExceptionGroup("one", [Later(7)]), 2, Again(7)),
+        (ExceptionGroup("one", [Drop("x")]), 1, Done()),
+    ],
+)
+def test_the_verdict_depends_on_the_class_of_the_error(error: Exception, attempt: int, verdict: Verdict | None) -> None:
+    judged = judge(error, attempt=attempt, retry=PICKY, random=0.5)
+    if verdict is None:
+        assert isinstance(judged, GiveUp)
+        assert judged.reason.startswith("never tried again")
+    else:
+        assert judged == verdict
+
+
+def test_the_brokers_own_limit_leaves_room_for_the_most_patient_policy() -> None:
+    assert PICKY.attempts_max == 9
+    assert Retry(attempts=4).attempts_max == 4
+
+
+@pytest.mark.parametrize(
+    ("bad", "parameter"),
+    [
+        ({"never": (KeyboardInterrupt,)}, "never"),
+        ({"never": ("ValueError",)}, "never"),
+        ({"by_error": {int: Retry()}}, "by_error"),
+        ({"by_error": {ValueError: 3}}, "by_error"),
+        ({"by_error": {ValueError: PICKY}}, "by_error"),
+        ({"by_error": {ValueError: Retry()}, "never": (ValueError,)}, "by_error"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused(bad: dict[str, object], parameter: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=parameter):
+        Retry(**bad)  # type: ignore[arg-type]
+
+
 def test_back_off_doubles_up_to_its_cap_and_never_overflows() -> None:
     retry = Retry.exponential(attempts=900, first_s=1, cap_s=60)
     assert [retry.delay_s(n, 1.0) for n in (1, 2, 3, 6, 7, 900)] == [1, 2, 4, 32, 60, 60]
@@ -129,6 +187,11 @@ def test_mistakes_in_a_subscription_are_named() -> None:
         bus.subscribe(OrderPlaced, group="billing", lease_s=1)
     with pytest.raises(InvalidArgumentError, match="concurrency=0"):
         bus.subscribe(OrderPlaced, group="billing", concurrency=0)
+    with pytest.raises(InvalidArgumentError, match="bytes_in_hand_max=0"):
+        bus.subscribe(OrderPlaced, group="billing", bytes_in_hand_max=0)
+    for timeout_s in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(InvalidArgumentError, match="timeout_s"):
+            bus.subscribe(OrderPlaced, group="billing", timeout_s=timeout_s)
 
     async def nothing() -> None: ...
 
