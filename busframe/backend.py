@@ -38,7 +38,16 @@ if TYPE_CHECKING:
 
     from busframe.config import BackendUrl
     from busframe.ledger import Ledger
-    from busframe.message import Extension, Outgoing, QueueName, Received, SendOutcome, Settlement, SettleOutcome
+    from busframe.message import (
+        Extension,
+        Outgoing,
+        Peeked,
+        QueueName,
+        Received,
+        SendOutcome,
+        Settlement,
+        SettleOutcome,
+    )
     from busframe.recipients import RecipientList
 
 
@@ -289,6 +298,27 @@ class KeepsRecipients(Protocol):
     @property
     def recipients(self) -> RecipientList:
         """The list, open for as long as the backend is."""
+        ...
+
+
+@runtime_checkable
+class Peeks(Protocol):
+    """A backend that shows messages without receiving them: for people, not for programs that consume."""
+
+    async def peek(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:
+        """Show messages of a queue, whoever holds them. Nothing is changed, counted or woken by it.
+
+        In the order the messages came, by and large: what was given back with a delay may have moved to the end.
+        Fewer than `limit` means that there are no more.
+
+        Args:
+            queue: where.
+            limit: 1 to 1,000.
+            after: go on behind the message with this `position`, be it still there or not; None: from the start.
+
+        Raises:
+            QueueNotFoundError: there is no such queue.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ call these first, and the kit's tests of bad input pass.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from busframe.errors import InvalidArgumentError
 from busframe.message import Release, is_ordered
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from busframe.backend import Capabilities
     from busframe.message import Extension, Outgoing, QueueName, Settlement
+
+PEEK_MAX: Final = 1_000
 
 
 def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Outgoing]) -> None:
@@ -57,6 +59,12 @@ def check_extend(capabilities: Capabilities, batch: Sequence[Extension]) -> None
     _check_entries(capabilities, batch)
     for extension in batch:
         _check_range("lease_s", extension.lease_s, capabilities.lease_s_max)
+
+
+def check_peek(limit: int) -> None:
+    """Check how much a peek asks for."""
+    if not 1 <= limit <= PEEK_MAX:
+        raise InvalidArgumentError("limit", limit, f"1 to {PEEK_MAX}")
 
 
 def _check_entries(capabilities: Capabilities, batch: Sequence[object]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NewType
+from typing import TYPE_CHECKING, Final, Literal, NewType
 
 from busframe.errors import InvalidArgumentError
 
@@ -132,6 +132,37 @@ class Received:
     receipt: Receipt
     body: str
     attributes: Mapping[str, str | bytes]
+    receive_count: int
+    sent_at_s: float
+    group: str | None = None
+    deduplication_id: str | None = None
+    sequence: str | None = None
+    dead_letter_source: QueueName | None = None
+
+
+MessageState = Literal["visible", "in_flight", "delayed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peeked:
+    """A message as it lies in its queue, shown without being received.
+
+    Attributes:
+        position: where it lies, for `peek(after=...)`; only the backend can read it.
+        state: "visible": a receive could return it now, or could if its group let it; "in_flight": delivered, its lease
+            running; "delayed": not yet due. What was given back with a delay is one of the latter, by backend.
+        due_at_s: when it becomes visible by itself, in seconds since 1970; None while it is visible.
+        receive_count: how many times it was handed out so far.
+        sent_at_s: seconds since 1970 by the broker's clock.
+        dead_letter_source: the queue that gave the message up, where the backend moved it here by itself.
+    """
+
+    position: str
+    message_id: MessageId
+    body: str
+    attributes: Mapping[str, str | bytes]
+    state: MessageState
+    due_at_s: float | None
     receive_count: int
     sent_at_s: float
     group: str | None = None

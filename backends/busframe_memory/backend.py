@@ -24,11 +24,12 @@ from busframe.errors import (
     UnsupportedError,
 )
 from busframe.ledger import Ledger
-from busframe.limits import check_extend, check_receive, check_send, check_settle
+from busframe.limits import check_extend, check_peek, check_receive, check_send, check_settle
 from busframe.message import (
     Acknowledge,
     Failed,
     MessageId,
+    Peeked,
     QueueName,
     Receipt,
     Received,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from busframe.backend import Plan
     from busframe.config import BackendUrl
     from busframe.message import Extension, Outgoing, SendOutcome, Settlement, SettleOutcome
+    from busframe_emulator.engine.inspection import MessageSeen
     from busframe_emulator.engine.requests import Delivery, Reply, Request
 
 _SECOND_US: Final = 1_000_000
@@ -224,6 +226,18 @@ class MemoryBackend:
             oldest_age_s=None if oldest_us is None else (self._driver.now_us() - oldest_us) / _SECOND_US,
         )
 
+    async def peek(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:
+        """See `busframe.backend.Peeks`."""
+        check_peek(limit)
+        if after is not None and not after.isdecimal():
+            raise InvalidArgumentError("after", after, "the position of a message that was shown before")
+        self._require_open()
+        try:
+            seen = self._driver.inspect(_address(queue), after=int(after or -1), limit=limit)
+        except SqsError as error:
+            raise _call_error(queue, error) from error
+        return [_peeked(message) for message in seen.messages]
+
     async def describe(self, queue: QueueName) -> QueueSpec | None:
         """See `Backend.describe`."""
         return self._describe(queue)
@@ -340,6 +354,23 @@ def _received(delivery: Delivery) -> Received:
         deduplication_id=delivery.deduplication_id,
         sequence=delivery.sequence,
         dead_letter_source=QueueName(delivery.source.name) if delivery.source else None,
+    )
+
+
+def _peeked(message: MessageSeen) -> Peeked:
+    return Peeked(
+        position=str(message.ordinal),
+        message_id=MessageId(message.message_id),
+        body=message.body,
+        attributes={name: attribute.value for name, attribute in message.attributes.items()},
+        state=message.state,
+        due_at_s=None if message.due_us is None else message.due_us / _SECOND_US,
+        receive_count=message.receive_count,
+        sent_at_s=message.sent_us / _SECOND_US,
+        group=message.group,
+        deduplication_id=message.deduplication_id,
+        sequence=message.sequence,
+        dead_letter_source=QueueName(message.source.name) if message.source else None,
     )
 
 

@@ -15,7 +15,9 @@ from busframe_emulator.engine.requests import Parked
 
 if TYPE_CHECKING:
     from busframe_emulator.engine import Engine
+    from busframe_emulator.engine.inspection import MessagesSeen
     from busframe_emulator.engine.requests import Deliveries, Receive, Reply, Request
+    from busframe_emulator.engine.settings import QueueAddress
 
 _SECOND_US = 1_000_000
 
@@ -70,6 +72,14 @@ class EngineDriver:
                 self._engine.cancel(reply.waiter)
         assert parking.answer is not None  # noqa: S101 - the event is set after the answer
         return parking.answer
+
+    def inspect(self, queue: QueueAddress, *, after: int, limit: int) -> MessagesSeen:
+        """See messages without touching them."""
+        from busframe_emulator.engine.inspection import inspect_messages  # most programs never do
+
+        seen = inspect_messages(self._engine, self.now_us(), queue, after=after, limit=limit)
+        self._settle()
+        return seen
 
     def advance(self, seconds: float) -> None:
         """Let time jump forward; what falls due on the way happens."""

@@ -12,7 +12,7 @@ The parts, from the file upwards:
     transaction, ledger          what an operation may use; many operations in one transaction, each with its own fate
     queues, sending, claiming,   the operations: plain functions that run inside a transaction, on SQLite's thread
     groups, settling, sweeping,
-    receipts, recipients
+    peeking, receipts, recipients
     committer                    collects operations into transactions
     waiting, log_watch           wakes receivers, also across processes
     backend, opening             the contract; how all is put together

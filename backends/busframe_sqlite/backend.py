@@ -11,9 +11,9 @@ from busframe import runtime
 from busframe.backend import Capabilities
 from busframe.errors import QueueNotFoundError, UnsupportedError
 from busframe.ledger import Ledger
-from busframe.limits import check_extend, check_receive, check_send, check_settle
+from busframe.limits import check_extend, check_peek, check_receive, check_send, check_settle
 from busframe.message import queue_name
-from busframe_sqlite import claiming, queues, sending, settling, sweeping
+from busframe_sqlite import claiming, peeking, queues, sending, settling, sweeping
 from busframe_sqlite.clock import to_s, to_us
 from busframe_sqlite.recipients import SqliteRecipients
 from busframe_sqlite.transaction import DEDUPLICATION_WINDOW_US, LEASE_US_MAX
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from busframe.message import (
         Extension,
         Outgoing,
+        Peeked,
         QueueName,
         Received,
         SendOutcome,
@@ -152,6 +153,13 @@ class SqliteBackend:
             stats = await self.committer.run(partial(queues.count, name=queue))
             if stats is not None:
                 return stats
+
+    async def peek(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:
+        """See `busframe.backend.Peeks`. Reads only: it waits for nobody, and nobody waits for it."""
+        check_peek(limit)
+        start = peeking.read_position(after)
+        self.ledger.note("peek")
+        return await self.committer.run(partial(peeking.peek, name=queue, limit=limit, start=start), reads_only=True)
 
     async def describe(self, queue: QueueName) -> QueueSpec | None:
         """See `busframe.backend.Backend`."""

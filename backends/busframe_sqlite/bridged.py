@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from busframe.message import (
         Extension,
         Outgoing,
+        Peeked,
         QueueName,
         Received,
         SendOutcome,
@@ -71,6 +72,10 @@ class BridgedBackend:
     async def stats(self, queue: QueueName) -> QueueStats:
         """Across."""
         return await self._call(partial(self._backend.stats, queue))
+
+    async def peek(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:
+        """Across."""
+        return await self._call(partial(self._backend.peek, queue, limit=limit, after=after))
 
     async def describe(self, queue: QueueName) -> QueueSpec | None:
         """Across."""

@@ -101,6 +101,11 @@ def give_back(transaction: Transaction, queue_name: QueueName, receipts: Sequenc
             refresh_heads(transaction, queue.id, [group for (group,) in groups])
 
 
+def read_attributes(stored: bytes | None) -> dict[str, str | bytes]:
+    """Read a message's attributes from their column."""
+    return _decode(stored) if stored else {}
+
+
 def _visible(transaction: Transaction, queue: Queue, limit: int) -> list[_Row]:
     rows = transaction.fetch(
         f"SELECT {_COLUMNS} FROM message WHERE queue_id = ? AND visible_at_us <= ?"  # noqa: S608 - constant columns
@@ -145,7 +150,7 @@ def _received(transaction: Transaction, queue: Queue, row: _Row) -> Received:
         message_id=MessageId(row.message_id),
         receipt=transaction.receipts.write(queue.id, row.number, delivery),
         body=row.body,
-        attributes=_decode(row.attributes) if row.attributes else {},
+        attributes=read_attributes(row.attributes),
         receive_count=delivery,
         sent_at_s=to_s(row.sent_at_us),
         group=row.message_group,

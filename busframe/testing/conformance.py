@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import pytest
 
-from busframe.backend import DeadLetters, Plan, QueueSpec
+from busframe.backend import DeadLetters, Peeks, Plan, QueueSpec
 from busframe.errors import (
     InvalidArgumentError,
     LeaseLostError,
@@ -492,6 +492,75 @@ class BackendConformance(ABC):
             await trial.backend.receive(ORDERS, limit=0, wait_s=0, lease_s=LEASE_S)
         assert trial.backend.ledger.since(before) == {}
 
+    # --- showing without receiving ----------------------------------------------------------------------------------
+
+    async def test_a_peek_shows_every_message_and_what_holds_it_back(self, trial: Trial) -> None:
+        """Visible, in flight, delayed."""
+        peeks = _peeks(trial)
+        await _send(trial, "in flight")
+        (received,) = await _receive(trial)
+        outgoing = Outgoing(body="visible", attributes={"text": "ø", "raw": b"\x00\xff"})
+        await trial.backend.send(ORDERS, [outgoing, Outgoing(body="delayed", delay_s=60)])
+        shown = {peeked.body: peeked for peeked in await peeks.peek(ORDERS, limit=10)}
+        assert {body: peeked.state for body, peeked in shown.items()} == {
+            "in flight": "in_flight",
+            "visible": "visible",
+            "delayed": "delayed",
+        }
+        assert dict(shown["visible"].attributes) == dict(outgoing.attributes)
+        assert shown["visible"].due_at_s is None
+        held = shown["in flight"]
+        assert (held.message_id, held.receive_count, held.sent_at_s) == (received.message_id, 1, received.sent_at_s)
+        assert held.due_at_s == pytest.approx(received.sent_at_s + LEASE_S, abs=1)
+        await trial.advance(60)
+        assert {peeked.state for peeked in await peeks.peek(ORDERS, limit=10)} == {"visible"}
+
+    async def test_a_peek_takes_nothing_and_does_not_count(self, trial: Trial) -> None:
+        """However often."""
+        peeks = _peeks(trial)
+        await _send(trial, "x")
+        for _ in range(3):
+            assert [peeked.receive_count for peeked in await peeks.peek(ORDERS, limit=1)] == [0]
+        (received,) = await _receive(trial)
+        assert received.receive_count == 1
+
+    async def test_a_peek_goes_on_behind_a_message_even_one_that_is_gone(self, trial: Trial) -> None:
+        """Page by page, each message once."""
+        peeks = _peeks(trial)
+        for n in range(5):
+            await _send(trial, f"{n}")
+        first = await peeks.peek(ORDERS, limit=2)
+        assert [peeked.body for peeked in first] == ["0", "1"]
+        gone = await _receive_all(trial, 5)
+        await trial.backend.settle(ORDERS, [Acknowledge(receipt=r.receipt) for r in gone if r.body == "1"])
+        rest = await peeks.peek(ORDERS, limit=10, after=first[-1].position)
+        assert [peeked.body for peeked in rest] == ["2", "3", "4"]
+        assert await peeks.peek(ORDERS, limit=10, after=rest[-1].position) == []
+
+    async def test_a_peek_shows_where_dead_letters_come_from(self, trial: Trial) -> None:
+        """Before anybody receives them."""
+        peeks = _peeks(trial)
+        _require(trial, "dead_letters")
+        await _send(trial, "poison")
+        for _ in range(3):
+            (received,) = await _receive_all(trial, 1)
+            await trial.backend.settle(ORDERS, [Release(receipt=received.receipt)])
+        assert await _receive(trial) == []
+        (dead,) = await peeks.peek(DEAD, limit=10)
+        assert (dead.body, dead.state, dead.receive_count) == ("poison", "visible", 3)
+        assert dead.dead_letter_source == ORDERS
+
+    async def test_a_peek_that_cannot_be_is_refused(self, trial: Trial) -> None:
+        """Too much, from nowhere, or into nothing."""
+        peeks = _peeks(trial)
+        for limit in (0, 1_001):
+            with pytest.raises(InvalidArgumentError, match="limit"):
+                await peeks.peek(ORDERS, limit=limit)
+        with pytest.raises(InvalidArgumentError, match="after"):
+            await peeks.peek(ORDERS, limit=1, after="no position")
+        with pytest.raises(QueueNotFoundError, match="nowhere"):
+            await peeks.peek(QueueName("nowhere"), limit=1)
+
     # --- competing consumers ----------------------------------------------------------------------------------------
 
     async def test_competing_consumers_share_the_messages(self, trial: Trial) -> None:
@@ -626,6 +695,12 @@ def _require(trial: Trial, capability: str) -> float:
     if not value:
         pytest.skip(f"the backend does not declare {capability}")
     return float(value)
+
+
+def _peeks(trial: Trial) -> Peeks:
+    if not isinstance(trial.backend, Peeks):
+        pytest.skip("the backend does not implement Peeks")
+    return trial.backend
 
 
 async def _send(trial: Trial, *bodies: str) -> None:
