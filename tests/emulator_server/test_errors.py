@@ -33,6 +33,7 @@ def batch(shape: str, text: str) -> tuple[int, str, str, str]:
     return 400, SQS + shape, CODE + shape, text
 
 
+ALLOWED = "the set of allowed characters is #x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]."
 GROUP_REASON = "can only include alphanumeric and punctuation characters. 1 to 128 in length."
 NO_QUEUE = (400, f"{SQS}QueueDoesNotExist", f"{CODE}NonExistentQueue", "The specified queue does not exist.")
 STANDARD_NAME = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
@@ -70,6 +71,16 @@ CASES: list[tuple[str, dict[str, object], tuple[int, str, str, str]]] = [
     ("SendMessage", {}, missing("MessageBody")),
     ("SendMessage", {"MessageBody": ""}, missing("MessageBody")),
     ("SendMessage", {"MessageBody": None}, missing("MessageBody")),
+    (
+        "SendMessage",
+        {"MessageBody": "a\x07b"},
+        (
+            400,
+            f"{SQS}InvalidMessageContents",
+            "InvalidMessageContents",
+            f"Invalid binary character '#x7' was found in the message body, {ALLOWED}",
+        ),
+    ),
     ("SendMessage", {"QueueUrl": "nobody", "MessageBody": "\x01"}, NO_QUEUE),
     ("SendMessage", {"QueueUrl": "", "MessageBody": "x"}, NO_QUEUE),
     ("SendMessage", {"QueueUrl": None, "MessageBody": "x"}, NO_QUEUE),
@@ -125,6 +136,27 @@ CASES: list[tuple[str, dict[str, object], tuple[int, str, str, str]]] = [
         "SendMessage",
         sending(DataType="Number", StringValue="forty"),
         invalid("Can't cast the value of message (user) attribute 'X' to a number."),
+    ),
+    (
+        "SendMessage",
+        {"MessageBody": "x", "MessageAttributes": {"": {"DataType": "String", "StringValue": "x"}}},
+        invalid("The request must contain non-empty message attribute name."),
+    ),
+    (
+        "SendMessage",
+        sending(DataType="String", StringValue="a\uffff"),
+        invalid(f"Invalid binary character '#xFFFF' was found in the value of message (user) attribute 'X', {ALLOWED}"),
+    ),
+    *(
+        (
+            "SendMessage",
+            sending(DataType="Number", StringValue=number),
+            invalid(
+                "The value of message (user) attribute 'X' is not a number of at most 38 digits between 10^-128 and "
+                "10^+126."
+            ),
+        )
+        for number in ("1e127", "-12.5e126", "0.1e-128", "1" * 39)
     ),
     (
         "ReceiveMessage",
@@ -218,6 +250,17 @@ CASES: list[tuple[str, dict[str, object], tuple[int, str, str, str]]] = [
             "You can either enable KMS SSE or SQS SSE."
         ),
     ),
+    ("SetQueueAttributes", {}, missing("Attribute.Name")),
+    ("SetQueueAttributes", {"Attributes": {}}, missing("Attribute.Name")),
+    (
+        "SetQueueAttributes",
+        {"Attributes": {"Policy": f'{{"Id":"{"x" * 8192}"}}'}},
+        attribute_value("Invalid value for the parameter Policy. Reason: It can have 8192 bytes, and has 8201."),
+    ),
+    ("TagQueue", {"Tags": {}}, missing("Tags")),
+    ("UntagQueue", {"TagKeys": []}, missing("TagKeys")),
+    ("UntagQueue", {"TagKeys": [""]}, invalid("Tag keys must be between 1 and 128 characters in length.")),
+    ("ListQueues", {"NextToken": "%%%", "MaxResults": 1}, invalid("Invalid or expired next token.")),
     ("GetQueueAttributes", {"AttributeNames": ["Foobar"]}, attribute_name("Unknown Attribute Foobar.")),
     (
         "SetQueueAttributes",
@@ -245,6 +288,13 @@ def test_a_fault_is_refused_as_amazon_refuses_it(
     assert answer.headers["x-amzn-query-error"] == f"{code};Sender"
     assert answer.headers["content-type"] == "application/x-amz-json-1.0"
     assert answer.headers["x-amzn-requestid"]
+
+
+@pytest.mark.parametrize("number", ["0", "-0.0e9999", "1e126", "1e-128", "9" * 38, "0" * 40 + "1.50", "12.5e125"])
+def test_a_number_of_38_digits_in_its_range_is_taken(post: Callable[..., Any], queue_url: str, number: str) -> None:
+    attribute = {"DataType": "Number", "StringValue": number}
+    body = {"QueueUrl": queue_url, "MessageBody": "x", "MessageAttributes": {"X": attribute}}
+    assert post("SendMessage", body).status == 200
 
 
 def test_a_fifo_message_without_group_fails_alone_in_one_way_and_in_a_batch_in_another(

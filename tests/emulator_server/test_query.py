@@ -264,3 +264,15 @@ def test_a_bad_body_is_the_senders_fault(server: ThreadedServer, body: bytes) ->
     connection.request("POST", "/", body, {"Content-Type": "application/x-www-form-urlencoded"})
     assert 400 <= connection.getresponse().status < 500
     connection.close()
+
+
+def test_a_list_of_one_needs_no_number(ask: Callable[..., Answer]) -> None:
+    ask({"Action": "CreateQueue", "QueueName": "orders", "Attribute.Name": "DelaySeconds", "Attribute.Value": "7"})
+    answer = ask({"Action": "GetQueueAttributes", "AttributeName": "DelaySeconds"}, path=ORDERS, method="GET")
+    assert answer.all("Value") == ["7"]
+
+
+@pytest.mark.usefixtures("queue_url")
+def test_a_refusal_that_repeats_what_xml_cannot_say_is_xml_all_the_same(ask: Callable[..., Answer]) -> None:
+    answer = ask({"Action": "SendMessage", "MessageBody": "x", "MessageGroupId": "a\x01\ufffe\t"}, path=ORDERS)
+    assert answer.one("Message").startswith("Value a\ufffd\ufffd\t for parameter MessageGroupId is invalid.")

@@ -75,6 +75,8 @@ def test_a_permission_is_a_statement_of_the_policy(sqs: Any, queue_url: str) -> 
         ({"Label": "there"}, "Value there for parameter Label is invalid. Reason: Already exists."),
         ({"Actions": ["DeleteQueue"]}, OWNERS_ONLY),
         ({"Actions": ["*"] * 8}, "8 Actions were found, maximum allowed is 7."),
+        ({"Actions": []}, "The request must contain the parameter Actions."),
+        ({"AWSAccountIds": []}, "Value [] for parameter PrincipalId is invalid. Reason: Unable to verify."),
         ({"AWSAccountIds": ["me"]}, "Value [me] for parameter PrincipalId is invalid. Reason: Unable to verify."),
     ],
 )
@@ -87,6 +89,17 @@ def test_a_permission_that_breaks_the_rules_is_refused(
         sqs.add_permission(**{**good, "Label": "new", **changed})
     error: Any = caught.value
     assert error.response["Error"]["Message"] == text
+
+
+def test_a_policy_has_twenty_statements_at_most(sqs: Any, queue_url: str) -> None:
+    grant = {"QueueUrl": queue_url, "AWSAccountIds": ["111111111111"], "Actions": ["SendMessage"]}
+    for number in range(20):
+        sqs.add_permission(Label=str(number), **grant)
+    with pytest.raises(ClientError) as caught:
+        sqs.add_permission(Label="one-more", **grant)
+    error: Any = caught.value
+    assert error.response["Error"]["Code"] == "OverLimit"
+    assert len(policy_of(sqs, queue_url)["Statement"]) == 20
 
 
 def test_a_label_nobody_gave_cannot_be_removed(sqs: Any, queue_url: str) -> None:

@@ -30,6 +30,11 @@ _GROUP: Final = re.compile(r"[!-~]{1,128}").fullmatch
 _NAME: Final = re.compile(r"[A-Za-z0-9_.\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff-]+").fullmatch
 _RESERVED: Final = re.compile(r"(?:aws|amazon)\.", re.IGNORECASE).match
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII).fullmatch
+_DIGITS_MAX: Final = 38
+_EXPONENT_MIN, _EXPONENT_MAX = -128, 126
+"""Amazon SQS developer guide, "Message attribute data types": a Number has 38 digits, from 10^-128 to 10^+126."""
+
+_ALLOWED: Final = "#x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]"
 
 
 def has_only_permitted_characters(encoded: bytes) -> bool:
@@ -48,7 +53,11 @@ def encode_body(body: str) -> bytes:
     """The body as UTF-8, if all its characters are permitted."""
     encoded = body.encode()
     if not has_only_permitted_characters(encoded):
-        raise SqsError("InvalidMessageContents", "Invalid characters found in the message body.")
+        raise SqsError(
+            "InvalidMessageContents",
+            f"Invalid binary character '{_first_forbidden(body)}' was found in the message body, the set of allowed "
+            f"characters is {_ALLOWED}.",
+        )
     return encoded
 
 
@@ -94,8 +103,10 @@ def attributes_bytes(attributes: Mapping[str, MessageAttribute]) -> int:
 
 
 def _check_name(name: str) -> None:
-    if not 0 < len(name) <= NAME_CHARACTERS_MAX:
-        raise invalid_parameter(f"Message (user) attribute name must be between 1 and {NAME_CHARACTERS_MAX} long.")
+    if not name:
+        raise invalid_parameter("The request must contain non-empty message attribute name.")
+    if len(name) > NAME_CHARACTERS_MAX:
+        raise invalid_parameter(f"Message (user) attribute name can be at most {NAME_CHARACTERS_MAX} characters long.")
     if _NAME(name) is None or name.startswith(".") or name.endswith(".") or ".." in name:
         raise invalid_parameter(
             f"Message (user) attribute name '{name}' is invalid. It can only include alphanumeric characters, hyphens, "
@@ -129,6 +140,29 @@ def _read_attribute(name: str, given: AttributeValue) -> MessageAttribute:
 
 def _check_text(name: str, kind: str, value: str) -> None:
     if not has_only_permitted_characters(value.encode()):
-        raise invalid_parameter(f"Invalid characters found in the value of message (user) attribute '{name}'.")
-    if kind == "Number" and _NUMBER(value) is None:
+        raise invalid_parameter(
+            f"Invalid binary character '{_first_forbidden(value)}' was found in the value of message (user) attribute "
+            f"'{name}', the set of allowed characters is {_ALLOWED}."
+        )
+    if kind == "Number":
+        _check_number(name, value)
+
+
+def _check_number(name: str, text: str) -> None:
+    if _NUMBER(text) is None:
         raise invalid_parameter(f"Can't cast the value of message (user) attribute '{name}' to a number.")
+    mantissa, _, exponent = text.lower().lstrip("+-").partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    # Of the first digit that counts: 12.5 is 1.25 times ten to the power of 1.
+    power = int(exponent or 0) - len(fraction) + len(digits) - 1
+    if len(digits.rstrip("0")) > _DIGITS_MAX or (digits and not _EXPONENT_MIN <= power <= _EXPONENT_MAX):
+        raise invalid_parameter(
+            f"The value of message (user) attribute '{name}' is not a number of at most {_DIGITS_MAX} digits between "
+            f"10^{_EXPONENT_MIN} and 10^+{_EXPONENT_MAX}."
+        )
+
+
+def _first_forbidden(text: str) -> str:
+    """The first character that is not permitted, as "#x7"."""
+    return next(f"#x{ord(one):X}" for one in text if not has_only_permitted_characters(one.encode()))

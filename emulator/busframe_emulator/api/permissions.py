@@ -12,6 +12,7 @@ import msgspec
 
 from busframe_emulator.api import actions
 from busframe_emulator.api.errors import missing_parameter
+from busframe_emulator.api.policies import POLICY_BYTES_MAX
 from busframe_emulator.engine import requests
 from busframe_emulator.engine.errors import SqsError, invalid_value
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from busframe_emulator.engine.settings import QueueAddress
 
 ACTIONS_MAX: Final = 7
+
+STATEMENTS_MAX: Final = 20
+"""Amazon SQS developer guide, "Limitations of custom policies"."""
 
 _LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,80}").fullmatch
 _ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII).fullmatch
@@ -49,9 +53,7 @@ def add_permission(engine: Engine, caller: Caller, now_us: int, request: actions
     label = request.label
     if not _LABEL(label):
         raise invalid_value("Label", label, "Label can only include alphanumeric characters, hyphens, or underscores.")
-    if not request.account_ids:
-        raise missing_parameter("AWSAccountId.1")
-    for account in request.account_ids:
+    for account in request.account_ids or [""]:
         if not _ACCOUNT(account):
             raise invalid_value("PrincipalId", f"[{account}]", "Unable to verify.")
     _check_actions(request.actions)
@@ -69,6 +71,11 @@ def add_permission(engine: Engine, caller: Caller, now_us: int, request: actions
             "Resource": queue.arn,
         }
     )
+    if len(statements) > STATEMENTS_MAX or len(msgspec.json.encode(policy)) > POLICY_BYTES_MAX:
+        raise SqsError(
+            "OverLimit",
+            f"The policy of the queue can have {STATEMENTS_MAX} statements and {POLICY_BYTES_MAX} bytes.",
+        )
     _store(engine, now_us, queue, policy)
 
 
@@ -85,7 +92,7 @@ def remove_permission(engine: Engine, caller: Caller, now_us: int, request: acti
 
 def _check_actions(names: Sequence[str]) -> None:
     if not names:
-        raise missing_parameter("ActionName.1")
+        raise missing_parameter("Actions")
     if len(names) > ACTIONS_MAX:
         raise SqsError("OverLimit", f"{len(names)} Actions were found, maximum allowed is {ACTIONS_MAX}.")
     for name in names:
@@ -103,7 +110,10 @@ def _policy(engine: Engine, now_us: int, queue: QueueAddress) -> _Policy:
     text = engine.apply(now_us, requests.GetQueue(queue=queue)).settings.policy
     if text is None:
         return {"Version": "2008-10-17", "Id": f"{queue.arn}/SQSDefaultPolicy", "Statement": []}
-    policy = cast("_Policy", msgspec.json.decode(text))
+    try:
+        policy = cast("_Policy", msgspec.json.decode(text))
+    except RecursionError:  # it was set where the stack had more room
+        raise SqsError("InvalidAttributeValue", "Invalid value for the parameter Policy.") from None
     statements = policy.get("Statement", [])
     # A policy may have a single statement without a list.
     listed = cast("list[object]", statements) if isinstance(statements, list) else [statements]

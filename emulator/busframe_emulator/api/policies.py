@@ -19,6 +19,9 @@ RECEIVE_COUNT_MAX: Final = 1000
 SOURCES_MAX: Final = 10
 """Amazon SQS API: a RedriveAllowPolicy names at most ten queues."""
 
+POLICY_BYTES_MAX: Final = 8_192
+"""Amazon SQS developer guide, "Limitations of custom policies"."""
+
 _PERMISSIONS: Final[dict[str, Literal["allowAll", "denyAll", "byQueue"]]] = {
     "allowAll": "allowAll",
     "denyAll": "denyAll",
@@ -32,7 +35,7 @@ def read_redrive(text: str) -> Redrive | None:
     """RedrivePolicy as a value; None for the empty text, which removes it."""
     if not text:
         return None
-    given = _object("RedrivePolicy", text)
+    given = _object("RedrivePolicy", text, "Redrive policy")
     for name in ("deadLetterTargetArn", "maxReceiveCount"):
         if given.get(name) is None:
             _refuse("RedrivePolicy", text, f"Redrive policy does not contain mandatory attribute: {name}.")
@@ -63,7 +66,7 @@ def read_redrive_allow(text: str) -> RedriveAllow | None:
     """RedriveAllowPolicy as a value; None for the empty text, which removes it."""
     if not text:
         return None
-    given = _object("RedriveAllowPolicy", text)
+    given = _object("RedriveAllowPolicy", text, "Redrive allow policy")
     name = given.get("redrivePermission")
     permission = _PERMISSIONS.get(name) if isinstance(name, str) else None
     arns = given.get("sourceQueueArns")
@@ -92,6 +95,9 @@ def read_policy(text: str) -> str | None:
     """Policy, kept as the text it was given; None for the empty text, which removes it."""
     if not text:
         return None
+    if len(text.encode()) > POLICY_BYTES_MAX:
+        reason = f"It can have {POLICY_BYTES_MAX} bytes, and has {len(text.encode())}."
+        raise SqsError("InvalidAttributeValue", f"Invalid value for the parameter Policy. Reason: {reason}")
     try:
         document = msgspec.json.decode(text)
     except _UNREADABLE:
@@ -101,13 +107,13 @@ def read_policy(text: str) -> str | None:
     return text
 
 
-def _object(name: str, text: str) -> Mapping[str, object]:
+def _object(name: str, text: str, words: str) -> Mapping[str, object]:
     try:
         given = msgspec.json.decode(text)
     except _UNREADABLE:
         given = None
     if not isinstance(given, dict):
-        _refuse(name, text, f"{name} is not a valid JSON map.")
+        _refuse(name, text, f"{words} is not a valid JSON map.")
     return cast("Mapping[str, object]", given)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.api import actions, results
 from busframe_emulator.api.attributes import check_throughput_limit, read_settings, show_settings
-from busframe_emulator.api.errors import invalid_parameter
+from busframe_emulator.api.errors import invalid_parameter, missing_parameter
 from busframe_emulator.api.policies import show_redrive
 from busframe_emulator.api.tags import check_tags
 from busframe_emulator.engine import requests
@@ -115,6 +115,8 @@ def get_queue_attributes(
 
 def set_queue_attributes(engine: Engine, caller: Caller, now_us: int, request: actions.SetQueueAttributes) -> None:
     """Change a queue."""
+    if not request.attributes:
+        raise missing_parameter("Attribute.Name")
     queue = caller.address(request.queue_url)
     view = engine.apply(now_us, requests.GetQueue(queue=queue))
     settings = read_settings(request.attributes, fifo=view.settings.fifo)
@@ -156,6 +158,6 @@ def _token(last: str) -> str:
 
 def _read_token(token: str) -> str:
     try:
-        return urlsafe_b64decode(token.encode()).decode()
+        return b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise invalid_parameter("Invalid or expired next token.") from None

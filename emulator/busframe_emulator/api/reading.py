@@ -84,14 +84,17 @@ def read(action: type[Value], raw: object, path: str = "") -> Value:
 
 
 def _missing(member: Member, name: str) -> SqsError:
-    """Say that a required member is absent. Of a list, SQS misses the first member of the first entry."""
+    """Say that a required member is absent. Of a list, SQS misses the first member of the first entry.
+
+    Of a map it misses the key without a number: "The request must contain the parameter Attribute.Name."
+    """
     if "queue" in member.extra:
         return no_such_queue()
     match member.kind:
         case inspect.ListType(item_type=inspect.StructType(cls=entry)):
             return missing_parameter(f"{member.extra['query']}.1.{members_of(entry)[0].name}")
         case inspect.DictType():
-            return missing_parameter(f"{member.extra['query']}.1.{member.extra['key']}")
+            return missing_parameter(f"{member.extra['query']}.{member.extra['key']}")
         case _:
             return missing_parameter(name)
 

@@ -35,6 +35,10 @@ def tag_queue(engine: Engine, caller: Caller, now_us: int, request: actions.TagQ
 
 def untag_queue(engine: Engine, caller: Caller, now_us: int, request: actions.UntagQueue) -> None:
     """Remove tags; those that are not there are ignored."""
+    if not request.tag_keys:
+        raise missing_parameter("TagKeys")
+    for key in request.tag_keys:
+        _check_key(key)
     engine.apply(now_us, requests.TagQueue(queue=caller.address(request.queue_url), remove=request.tag_keys))
 
 
@@ -49,8 +53,7 @@ def check_tags(tags: Mapping[str, str]) -> None:
     if len(tags) > TAGS_MAX:
         raise invalid_parameter(f"A queue can have at most {TAGS_MAX} tags.")
     for key, value in tags.items():
-        if not 1 <= len(key) <= KEY_CHARACTERS_MAX:
-            raise invalid_parameter(f"Tag keys must be between 1 and {KEY_CHARACTERS_MAX} characters in length.")
+        _check_key(key)
         if len(value) > VALUE_CHARACTERS_MAX:
             raise invalid_parameter(f"Tag values must be between 0 and {VALUE_CHARACTERS_MAX} characters in length.")
         if key.lower().startswith("aws:"):
@@ -59,3 +62,8 @@ def check_tags(tags: Mapping[str, str]) -> None:
             letters = text.translate(_PUNCTUATION)
             if letters and not letters.isalnum():
                 raise invalid_parameter(f"Tag '{text}' has characters other than letters, digits, spaces and _.:/=+-@")
+
+
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= KEY_CHARACTERS_MAX:
+        raise invalid_parameter(f"Tag keys must be between 1 and {KEY_CHARACTERS_MAX} characters in length.")

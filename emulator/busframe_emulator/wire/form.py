@@ -43,9 +43,16 @@ class Node:
         return None if node is None else node.text
 
     def numbered(self) -> Iterator[tuple[int, Node]]:
-        """The items of a list, in the order of their numbers, wherever these begin and whatever is left out."""
-        for number in sorted(int(name) for name in self.below if _NUMBER(name)):
+        """The items of a list, in the order of their numbers, wherever these begin and whatever is left out.
+
+        Without numbers it is a list of one, as in Amazon's own examples ("Attribute.Name=DelaySeconds"); an empty value
+        is how SDKs write an empty list.
+        """
+        numbers = sorted(int(name) for name in self.below if _NUMBER(name))
+        for number in numbers:
             yield number, self.below[str(number)]
+        if not numbers and (self.below or self.text):
+            yield 1, self
 
 
 def parse(encoded: bytes) -> Node:

@@ -12,7 +12,14 @@ from busframe_emulator.api.reading import members_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#xD;"})
+_UNSPEAKABLE: Final = dict.fromkeys((*range(0x20), 0xFFFE, 0xFFFF), "\N{REPLACEMENT CHARACTER}")
+"""XML 1.0 has no way to write these. No message has them, but a refusal repeats what was sent."""
+
+_ESCAPES: Final = str.maketrans(
+    _UNSPEAKABLE
+    | {ord("\t"): "\t", ord("\n"): "\n", ord("\r"): "&#xD;"}
+    | {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"}
+)
 """Amazon SQS escapes quotation marks and carriage returns too; XML parsers would turn the latter into line feeds."""
 
 
