@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from busframe.errors import ConfigurationError, InvalidArgumentError
+from busframe.filters import Filter
 from busframe.message import ORDERED_SUFFIX, QueueName, queue_name
 from busframe.message_type import message_type
 from busframe.retry import Retry
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from busframe.delivery import Delivery
+    from busframe.filters import FilterOn
     from busframe.message_type import Kind, MessageType
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ class Handler:
     Attributes:
         wants_delivery: the function takes the `Delivery` as its second argument.
         timeout_s: how long it may take; then it is cancelled and has failed. None is as long as it likes.
+        filter: which events of the type publishers copy to the group; None: all.
     """
 
     kind: MessageType
@@ -43,6 +46,7 @@ class Handler:
     retry: Retry
     wants_delivery: bool
     timeout_s: float | None = None
+    filter: Filter | None = None
 
     async def __call__(self, delivery: Delivery[Any]) -> None:
         """Handle one delivery."""
@@ -57,6 +61,7 @@ class Group:
     """One durable subscription, and so one queue: all members of the group compete for its messages.
 
     Attributes:
+        name: `bus/group`, by which the recipient list knows it; empty for the owner of a command.
         dead_queue: where messages go that were given up.
         concurrency: how many messages one process handles at a time.
         lease_s: how long the broker hides a message before it has to hear from us again.
@@ -66,6 +71,7 @@ class Group:
 
     queue: QueueName
     dead_queue: QueueName
+    name: str = ""
     concurrency: int = DEFAULT_CONCURRENCY
     lease_s: float = DEFAULT_LEASE_S
     bytes_in_hand_max: int | None = None
@@ -117,6 +123,8 @@ class Registry:
         timeout_s: float | None = None,
         retry: Retry | None = None,
         queue: str | None = None,
+        filter: Mapping[str, object] | None = None,  # noqa: A002 - the word for it
+        filter_on: FilterOn = "headers",
     ) -> Registers[T]:
         """Have a function handle an event, on behalf of a group.
 
@@ -137,9 +145,15 @@ class Registry:
                 `TimeoutError`. No bound if None.
             retry: what to do when the handler raises.
             queue: another name for the group's queue.
+            filter: the events that publishers copy to the group, such as `{"tenant": ["acme"]}`; None: all of them.
+                See `busframe.filters` for what may be said.
+            filter_on: what the filter looks at: the message's headers (`type`, `version`, `source`, `key`, and the
+                application's own), or its payload.
 
         Raises:
-            ConfigurationError: the group has a handler for this event, or another concurrency, lease or bound.
+            InvalidArgumentError: the filter is wrong; it says where.
+            ConfigurationError: the group has a handler for this event, or another concurrency, lease or bound; or the
+                queue belongs to another group.
         """
         kind = _require_kind(event, "event", "subscribe")
         _check_part("group", group)
@@ -147,7 +161,9 @@ class Registry:
             raise InvalidArgumentError("ordered", ordered, f"False: {kind.name} declares no key to be in order by")
         name = queue_name((queue or f"{self.name}-{group}") + (ORDERED_SUFFIX if ordered else ""))
         bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
-        return self._register(kind, name, bounds, retry or Retry(), timeout_s)
+        member = Group(queue=name, dead_queue=dead_queue(name), name=f"{self.name}/{group}")
+        chosen = None if filter is None else Filter.of(filter, filter_on)
+        return self._register(kind, member, bounds, retry or Retry(), timeout_s, chosen=chosen)
 
     def handle(
         self,
@@ -166,15 +182,30 @@ class Registry:
         """
         kind = _require_kind(command, "command", "handle")
         bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
-        return self._register(kind, command_queue(kind, ordered=ordered), bounds, retry or Retry(), timeout_s)
+        queue = command_queue(kind, ordered=ordered)
+        owner = Group(queue=queue, dead_queue=dead_queue(queue))
+        return self._register(kind, owner, bounds, retry or Retry(), timeout_s)
 
     def _register(
-        self, kind: MessageType, queue: QueueName, bounds: Mapping[str, float], retry: Retry, timeout_s: float | None
+        self,
+        kind: MessageType,
+        group: Group,
+        bounds: Mapping[str, float],
+        retry: Retry,
+        timeout_s: float | None,
+        *,
+        chosen: Filter | None = None,
     ) -> Registers[Any]:
         if timeout_s is not None and not 0 < timeout_s < float("inf"):
             raise InvalidArgumentError("timeout_s", timeout_s, "more than 0 seconds, finite, or None for no bound")
+        queue = group.queue
         known = self._groups.get(queue)
-        group = known or Group(queue=queue, dead_queue=dead_queue(queue))
+        if known is not None and known.name != group.name:
+            raise ConfigurationError(
+                f"queue {queue} belongs to {known.name or 'a command'} already: two groups on one queue would compete "
+                "for its messages instead of getting a copy each"
+            )
+        group = known or group
         if kind.name in group.handlers:
             raise ConfigurationError(f"queue {queue} has a handler for {kind.name} already")
         for parameter, value in bounds.items():
@@ -186,7 +217,12 @@ class Registry:
         def register(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
             wants_delivery = _wants_delivery(function)
             group.handlers[kind.name] = Handler(
-                kind=kind, function=function, retry=retry, wants_delivery=wants_delivery, timeout_s=timeout_s
+                kind=kind,
+                function=function,
+                retry=retry,
+                wants_delivery=wants_delivery,
+                timeout_s=timeout_s,
+                filter=chosen,
             )
             self._groups[queue] = group
             return function
