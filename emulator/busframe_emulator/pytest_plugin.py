@@ -4,6 +4,7 @@
 - `sqs`: that SQS itself, an `EmulatedSqs`: more clients, and its clock.
 - `sqs_emulator`: an SQS behind HTTP on a free port of 127.0.0.1, for whatever else speaks to SQS.
 - `sqs_clock`: "real"; define it anew to return "manual", and the time of `sqs` stands still until it is advanced.
+- `sqs_limits`: empty; define it anew to return such as `{"in_flight_max": 10}`, and both kinds of SQS keep to it.
 
 pytest loads this in every run of whoever has the package installed, so nothing is imported before it is used.
 """
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from busframe_emulator.boto import EmulatedSqs
     from busframe_emulator.boto.emulated import ClockKind
+    from busframe_emulator.limits import LimitValue
     from busframe_emulator.server.thread import ThreadedServer
 
 
@@ -59,11 +61,17 @@ def sqs_clock() -> ClockKind:
 
 
 @pytest.fixture
-def sqs(sqs_clock: ClockKind) -> Iterator[EmulatedSqs]:
+def sqs_limits() -> Mapping[str, LimitValue]:
+    """Limits by name, where they are not to be those of AWS: none, unless a test module defines this fixture anew."""
+    return {}
+
+
+@pytest.fixture
+def sqs(sqs_clock: ClockKind, sqs_limits: Mapping[str, LimitValue]) -> Iterator[EmulatedSqs]:
     """An SQS in this process, with no queues yet."""
     from busframe_emulator.boto import emulated_sqs
 
-    with emulated_sqs(clock=sqs_clock) as emulated:
+    with emulated_sqs(clock=sqs_clock, limits=sqs_limits) as emulated:
         yield emulated
 
 
@@ -74,11 +82,12 @@ def sqs_client(sqs: EmulatedSqs) -> Any:
 
 
 @pytest.fixture
-def sqs_emulator() -> Iterator[SqsEmulator]:
+def sqs_emulator(sqs_limits: Mapping[str, LimitValue]) -> Iterator[SqsEmulator]:
     """An SQS behind HTTP, with no queues yet."""
+    from busframe_emulator.limits import make_limits
     from busframe_emulator.server.thread import run_in_thread
 
-    with run_in_thread() as server:
+    with run_in_thread(limits=make_limits(sqs_limits)) as server:
         emulator = SqsEmulator(server)
         yield emulator
         emulator.close()

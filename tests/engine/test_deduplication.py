@@ -90,10 +90,11 @@ def test_where_the_scope_is_the_group_other_groups_may_use_the_same_id() -> None
 
 
 @pytest.mark.parametrize(("made", "changed"), [("queue", "messageGroup"), ("messageGroup", "queue")])
-def test_a_changed_scope_changes_nothing(made: str, changed: str) -> None:
+def test_a_changed_scope_is_shown_and_changes_nothing(made: str, changed: str) -> None:
     queue = World().fifo(deduplication_scope=made)
     queue.send("before", group="g")
     queue.set(deduplication_scope=changed)
+    assert queue.view().settings.deduplication_scope == changed
     queue.send("after", group="g")
     whole_queue = made == "queue"
     assert queue.send("before", group="h").duplicate is whole_queue

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from engine.world import START_US, World, WorldQueue, address, refused, us
 
-from busframe_emulator.engine import Limits, Redrive
-from busframe_emulator.engine.requests import CancelMove, ListMoves, MessageAttribute, StartMove
+from busframe_emulator.engine import Limits, QueueAddress, Redrive
+from busframe_emulator.engine.requests import CancelMove, CreateQueue, ListMoves, MessageAttribute, StartMove
 
 if TYPE_CHECKING:
     from busframe_emulator.engine.requests import MoveTaskView
@@ -298,6 +298,19 @@ def test_a_deleted_queue_takes_its_tasks_along() -> None:
     assert tasks(dead) == []
 
 
+def test_a_task_that_takes_longer_than_thirty_six_hours_has_failed_and_the_rest_stays() -> None:
+    world = World(limits=Limits(move_task_us_max=us(2.5)))
+    work, dead = pair(world)
+    fail(work, "a b c")
+    start(dead, per_s=1)
+    world.pass_us(us(2.5) - 1)
+    assert (newest(dead).status, newest(dead).moved) == ("RUNNING", 2)
+    world.pass_us(1)
+    assert (newest(dead).status, newest(dead).moved, newest(dead).failure) == ("FAILED", 2, "TaskTimedOut")
+    assert (work.bodies(), dead.bodies()) == ("a b", "c")
+    assert Limits().move_task_us_max == us(36 * 3600)
+
+
 # --- the list -------------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +350,23 @@ def test_only_one_task_runs_on_a_queue_at_a_time() -> None:
         start(dead)
     world.pass_s(2)
     start(dead)
+
+
+def test_an_account_has_so_many_tasks_running_at_a_time_in_a_region() -> None:
+    world = World(limits=Limits(move_tasks_max=2))
+    sources = [world.queue(f"dead{number}") for number in range(3)]
+    for number, source in enumerate(sources):
+        world.queue(f"work{number}", redrive=Redrive(source.address, 1))
+    abroad = QueueAddress("us-east-1", "111111111111", "dead")
+    world.engine.apply(world.now_us, CreateQueue(queue=abroad, settings={"redrive": Redrive(abroad, 1)}))
+    start(sources[0], per_s=1)
+    start(WorldQueue(world, abroad), per_s=1)
+    start(sources[1], per_s=1)
+    with refused("InvalidParameterValueException", "There are already 2 tasks running"):
+        start(sources[2])
+    world.pass_s(1)
+    start(sources[2])
+    assert Limits().move_tasks_max == 100
 
 
 def test_the_source_has_to_be_a_dead_letter_queue() -> None:

@@ -67,6 +67,7 @@ class Directory:
             wait = "You must wait 60 seconds after deleting a queue before you can create another with the same name."
             raise SqsError("QueueDeletedRecently", wait)
         settings = replace(QueueSettings(), **request.settings)  # type: ignore[arg-type]  # names are checked by the caller
+        settings.deduplicates_by_group = settings.deduplication_scope == "messageGroup"
         self._check_redrive(address, settings)
         self._made += 1
         ids = self._ids.for_queue(self._made)
@@ -85,8 +86,6 @@ class Directory:
         settings = replace(before, **request.settings)  # type: ignore[arg-type]  # names are checked by the caller
         if "redrive" in request.settings:
             self._check_redrive(address, settings)
-        # A changed scope applies to queues made with it only: recorded on AWS in both directions.
-        settings.deduplication_scope = before.deduplication_scope
         queue.settings = settings
         queue.modified_us = now_us
         self._note_source(address, before.redrive, settings.redrive)

@@ -8,8 +8,8 @@ Without a destination each message goes to the queue it was dead-lettered from. 
 queue fails the task, and stays.
 
 Sources: Amazon SQS API, StartMessageMoveTask and its likes; developer guide, "Dead-letter queue redrive" and
-"Troubleshoot dead-letter queue redrive" (the reasons of failure). Which messages a task moves is not said there. Two
-limits that are have no place here: 36 hours for a task, 100 running tasks for an account.
+"Troubleshoot dead-letter queue redrive" (the reasons of failure). Which messages a task moves is not said there, nor
+how it is told that one of the two limits is met (`Limits.move_task_us_max`, `Limits.move_tasks_max`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ KEPT_MAX: Final = 10
 
 NO_QUEUE: Final = "AWS.SimpleQueueService.NonExistentQueue"
 NO_SOURCE: Final = "CouldNotDetermineMessageSource"
+TOO_LONG: Final = "TaskTimedOut"
+"""This one is not Amazon's word: nobody has seen theirs."""
 
 
 class MoveTask:
@@ -45,11 +47,12 @@ class MoveTask:
         view: what can be seen of it.
     """
 
-    __slots__ = ("_last", "_per_s", "_position", "_queue", "timer", "view")
+    __slots__ = ("_last", "_per_s", "_position", "_queue", "_until_us", "timer", "view")
 
     def __init__(self, queue: Queue, task_id: str, request: StartMove, now_us: int) -> None:
         self._queue = queue
         self._per_s = request.per_s or queue.around.limits.moves_per_s
+        self._until_us = now_us + queue.around.limits.move_task_us_max
         self._position = 0
         self._last = queue.last_ordinal
         self.timer = 0
@@ -66,6 +69,9 @@ class MoveTask:
 
     def fire(self, at_us: int) -> None:
         """Move one message, or find that there is none left."""
+        if at_us >= self._until_us:
+            self._fail(TOO_LONG)
+            return
         message = self._next_message()
         if message is None:
             self.view.status = "COMPLETED"
@@ -73,8 +79,7 @@ class MoveTask:
         address = self.view.destination or (message.rare or NOTHING_RARE).source
         target = self._queue.around.queues.get(address) if address is not None else None
         if target is None:
-            self.view.status = "FAILED"
-            self.view.failure = NO_SOURCE if address is None else NO_QUEUE
+            self._fail(NO_SOURCE if address is None else NO_QUEUE)
             return
         redrive(message, target, at_us)
         self.view.moved += 1
@@ -85,10 +90,14 @@ class MoveTask:
         self.view.status = "CANCELLED"
         self._queue.around.timers.disarm(self)
 
+    def _fail(self, reason: str) -> None:
+        self.view.status = "FAILED"
+        self.view.failure = reason
+
     def _plan(self) -> None:
         # From the beginning, so that the fractions of a microsecond do not add up.
         due_us = self.view.started_us + (self.view.moved + 1) * SECOND_US // self._per_s
-        self._queue.around.timers.arm(due_us, self)
+        self._queue.around.timers.arm(min(due_us, self._until_us), self)
 
     def _next_message(self) -> Message | None:
         messages, groups = self._queue.messages, self._queue.groups
@@ -137,6 +146,9 @@ class MoveTasks:
                 "There is already a task running. Only one active task is allowed for a source queue arn at a given "
                 "time."
             )
+        tasks_max = self._around.limits.move_tasks_max
+        if self._count_running(request.source) >= tasks_max:
+            raise _refusal(f"There are already {tasks_max} tasks running, which is the most an account may have.")
         self._made += 1
         task = MoveTask(queue, self._ids.task_id(self._made), request, now_us)
         tasks.appendleft(task)
@@ -163,6 +175,14 @@ class MoveTasks:
         """The queue is being deleted, and with it the memory of its tasks."""
         for task in self._tasks.pop(address, ()):
             task.cancel()
+
+    def _count_running(self, address: QueueAddress) -> int:
+        """How many tasks run in the account and region of a queue. Only the newest of a queue can be running."""
+        return sum(
+            bool(tasks) and tasks[0].view.status == "RUNNING"
+            for source, tasks in self._tasks.items()
+            if source[:2] == address[:2]
+        )
 
     def _source(self, address: QueueAddress) -> Queue:
         queue = self._around.queues.get(address)

@@ -59,7 +59,7 @@ def _send_ordered(queue: Queue, now_us: int, request: Send, groups: FifoOrder) -
             "The request include parameter that is not valid for this queue type.",
         )
     known_by = deduplication_id(queue, request)
-    scope = request.group if queue.settings.deduplication_scope == "messageGroup" else ""
+    scope = request.group if queue.settings.deduplicates_by_group else ""
     first = window.find(now_us, scope, known_by)
     if first is not None:
         queue.tell("deduplicated", now_us)

@@ -53,6 +53,10 @@ class QueueSettings:
     """The queue attributes that can be set. Ranges and defaults: Amazon SQS API, CreateQueue and SetQueueAttributes.
 
     The engine trusts these values: ranges are checked where text becomes a value, in `busframe_emulator.api`.
+
+    Attributes:
+        deduplicates_by_group: what the queue does; `deduplication_scope` is what it says. They differ when the scope
+            was changed after the queue was made, which has no effect: recorded on AWS in both directions.
     """
 
     delay_us: int = 0
@@ -69,6 +73,7 @@ class QueueSettings:
     fifo: bool = False
     content_deduplication: bool = False
     deduplication_scope: Literal["queue", "messageGroup"] = "queue"
+    deduplicates_by_group: bool = False
     throughput_limit: Literal["perQueue", "perMessageGroupId"] = "perQueue"
 
 
@@ -110,6 +115,9 @@ class Limits:
             queues work"; approximate there.
         moves_per_s: of a message move task that was not told how many. Amazon SQS says only that it depends on the
             queue; this is the most that can be asked for.
+        move_task_us_max: a message move task that is not done by then has failed. Amazon SQS developer guide,
+            "Dead-letter queue redrive": 36 hours.
+        move_tasks_max: running at a time in an account and region. The same source.
     """
 
     in_flight_max: int = 120_000
@@ -122,6 +130,8 @@ class Limits:
     noisy_in_flight_min: int = 30
     noisy_percent: int = 10
     moves_per_s: int = 500
+    move_task_us_max: int = 36 * 3600 * SECOND_US
+    move_tasks_max: int = 100
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import argparse
 import asyncio  # noqa: TID251 - the server is what owns the loop
 import signal
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from busframe_emulator.server.emulator import EmulatorServer
 from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
@@ -14,6 +14,7 @@ from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from busframe_emulator.engine.settings import Limits
     from busframe_emulator.server.configuration import QueuePlan
 
 PORT_MAX: Final = 65_535
@@ -54,7 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 for a free one (default: %(default)s)")
     parser.add_argument("--account", default=DEFAULT_ACCOUNT, help="of callers that name none (default: %(default)s)")
     parser.add_argument("--region", default=DEFAULT_REGION, help="of callers that name none (default: %(default)s)")
-    parser.add_argument("--config", metavar="FILE", help="create the queues in this TOML file")
+    parser.add_argument("--config", metavar="FILE", help="create the queues in this TOML file, with its limits")
+    parser.add_argument(
+        "--limit", metavar="NAME=VALUE", action="append", default=[], help="set a limit, such as in_flight_max=10"
+    )
     parser.add_argument("--clock", choices=("real", "manual"), default="real", help="manual: stands until it is moved")
     parser.add_argument("--control-token", metavar="TOKEN", help="what /_busframe/ and /metrics ask for, from anywhere")
     parser.add_argument("--log", action="store_true", help="print a line for every request")
@@ -77,10 +81,17 @@ def _make_server(options: argparse.Namespace) -> EmulatorServer:
 
         keys = read_keys(options.auth)
     queues: Sequence[QueuePlan] = ()
+    set_limits: dict[str, Any] = {}
     if options.config is not None:
-        from busframe_emulator.server.configuration import read_queues  # the same
+        from busframe_emulator.server.configuration import read_configuration  # the same
 
-        queues = read_queues(options.config, region=options.region, account=options.account)
+        queues, in_file = read_configuration(options.config, region=options.region, account=options.account)
+        set_limits.update(in_file)
+    limits: Limits | None = None
+    if options.limit or set_limits:
+        from busframe_emulator.limits import make_limits, parse_limits  # the same
+
+        limits = make_limits(set_limits | parse_limits(options.limit))
     log = None
     if options.log:
         from busframe_emulator.server.access_log import AccessLog  # the same
@@ -89,6 +100,7 @@ def _make_server(options: argparse.Namespace) -> EmulatorServer:
     return EmulatorServer(
         region=options.region,
         account=options.account,
+        limits=limits,
         log=log,
         control_token=options.control_token,
         manual_clock=options.clock == "manual",

@@ -1,4 +1,8 @@
-"""The file of `--config`: queues that are there from the start.
+"""The file of `--config`: queues that are there from the start, and limits other than those of AWS.
+
+    [limits]
+    in_flight_max = 10
+    purge_interval_s = 0
 
     [[queue]]
     name = "orders"
@@ -28,6 +32,7 @@ from busframe_emulator.engine import Engine, requests
 from busframe_emulator.engine.errors import SqsError
 from busframe_emulator.engine.ids import Ids
 from busframe_emulator.engine.settings import QueueAddress, Redrive
+from busframe_emulator.limits import make_limits
 from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
 
 if TYPE_CHECKING:
@@ -54,6 +59,17 @@ class QueuePlan(NamedTuple):
     tags: Mapping[str, str]
 
 
+class Configuration(NamedTuple):
+    """What a file says.
+
+    Attributes:
+        limits: as `limits.make_limits` takes them, which has taken them once already.
+    """
+
+    queues: Sequence[QueuePlan]
+    limits: Mapping[str, Any]
+
+
 class _DeadLetter(msgspec.Struct, forbid_unknown_fields=True):
     queue: str
     max_receive_count: int
@@ -69,13 +85,21 @@ class _Queue(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
+    limits: dict[str, Any] = {}
     queue: list[_Queue] = []
 
 
 def read_queues(
     path: str | Path, *, region: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT
 ) -> Sequence[QueuePlan]:
-    """Read a file of queues.
+    """Read a file, for its queues only."""
+    return read_configuration(path, region=region, account=account).queues
+
+
+def read_configuration(
+    path: str | Path, *, region: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT
+) -> Configuration:
+    """Read a file.
 
     Args:
         path: of the file.
@@ -83,10 +107,11 @@ def read_queues(
         account: of queues that name none.
 
     Raises:
-        ConfigurationError: it cannot be read, or SQS would refuse what it asks for.
+        ConfigurationError: it cannot be read, it names a limit that is none, or SQS would refuse what it asks for.
     """
     try:
         given = msgspec.convert(tomllib.loads(Path(path).read_text(encoding="utf-8")), _File)
+        make_limits(given.limits)
         plans = [_plan(queue, region, account) for queue in given.queue]
         _check_distinct(plans)
         create_queues(Engine(ids=Ids(0)), 0, plans)
@@ -94,9 +119,9 @@ def read_queues(
         raise ConfigurationError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: this is not TOML: {error}") from None
-    except (msgspec.ValidationError, ConfigurationError) as error:
+    except ValueError as error:  # a ValidationError and a ConfigurationError are ValueErrors
         raise ConfigurationError(f"{path}: {error}") from None
-    return plans
+    return Configuration(plans, given.limits)
 
 
 def create_queues(engine: Engine, now_us: int, plans: Sequence[QueuePlan]) -> None:
