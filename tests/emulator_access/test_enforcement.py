@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -218,3 +219,78 @@ def test_policies_are_kept_and_not_enforced_unless_asked_for(
     assert (
         "PrincipalOrgID" in alice.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
     )
+
+
+@pytest.mark.parametrize(
+    ("arn", "form"),
+    [
+        (f"arn:aws:iam::{ALICE.account}:user/alice", r"AIDA[A-Z2-7]{17}"),
+        (f"arn:aws:iam::{ALICE.account}:role/worker", r"AROA[A-Z2-7]{17}"),
+        (f"arn:aws:sts::{ALICE.account}:assumed-role/worker/night-shift", r"AROA[A-Z2-7]{17}:night-shift"),
+    ],
+)
+def test_the_sender_of_a_message_is_whom_the_key_belongs_to(
+    serve: Callable[..., ThreadedServer], client_of: Callable[..., Any], arn: str, form: str
+) -> None:
+    key = Key(access_key="AKID", secret=SECRET, account=ALICE.account, arn=arn)
+    sqs = client_of(serve(keys=Keys(keys=[key])), key)
+    url = sqs.create_queue(QueueName="orders")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    [message] = sqs.receive_message(QueueUrl=url, MessageSystemAttributeNames=["SenderId"])["Messages"]
+    assert re.fullmatch(form, message["Attributes"]["SenderId"])
+
+
+DEAD = f"arn:aws:sqs:us-east-1:{ALICE.account}:dead"
+MOVES = {"StartMessageMoveTask", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "SendMessage"}
+
+
+@pytest.mark.parametrize("missing", [None, *sorted(MOVES)])
+@pytest.mark.parametrize("destination", [None, ARN])
+def test_who_moves_dead_letters_has_to_be_allowed_all_that_it_takes(
+    serve: Callable[..., ThreadedServer], client_of: Callable[..., Any], missing: str | None, destination: str | None
+) -> None:
+    allowed = tuple(f"sqs:{action}" for action in MOVES - {missing})
+    mover = Key(access_key="AKIDMOVER", secret=SECRET, account=ALICE.account, actions=allowed)
+    server = serve(keys=Keys(keys=[ALICE, mover]), enforce_policies=True)
+    alice, sqs = client_of(server), client_of(server, mover)
+    alice.create_queue(QueueName="dead")
+    redrive = json.dumps({"deadLetterTargetArn": DEAD, "maxReceiveCount": 1})
+    alice.create_queue(QueueName="orders", Attributes={"RedrivePolicy": redrive})
+    task = {"SourceArn": DEAD} if destination is None else {"SourceArn": DEAD, "DestinationArn": destination}
+    if missing is None:
+        assert sqs.start_message_move_task(**task)["TaskHandle"]
+        return
+    at = ARN if missing == "SendMessage" else DEAD
+    with pytest.raises(ClientError, match=f"sqs:{missing.lower()} on resource: {at} because no identity-based policy"):
+        sqs.start_message_move_task(**task)
+
+
+@pytest.mark.parametrize("queue", ["dead", "orders"])
+@pytest.mark.parametrize("destination", [None, ARN])
+def test_the_policies_of_both_queues_reach_who_moves_dead_letters(
+    alice: Any, queue: str, destination: str | None
+) -> None:
+    urls = {"dead": alice.create_queue(QueueName="dead")["QueueUrl"]}
+    redrive = json.dumps({"deadLetterTargetArn": DEAD, "maxReceiveCount": 1})
+    attributes = {"RedrivePolicy": redrive}
+    urls["orders"] = alice.create_queue(QueueName="orders", Attributes=attributes)["QueueUrl"]
+    denied = "sqs:StartMessageMoveTask" if queue == "dead" else "sqs:SendMessage"
+    set_policy(alice, urls[queue], Effect="Deny", Action=denied, Resource="*")
+    task = {"SourceArn": DEAD} if destination is None else {"SourceArn": DEAD, "DestinationArn": destination}
+    with pytest.raises(
+        ClientError, match=f"{denied.lower()} on resource: arn:aws:sqs:us-east-1:.*:{queue} with an expl"
+    ):
+        alice.start_message_move_task(**task)
+    alice.set_queue_attributes(QueueUrl=urls[queue], Attributes={"Policy": ""})
+    handle = alice.start_message_move_task(**task)["TaskHandle"]
+    set_policy(alice, urls["dead"], Effect="Deny", Action=["sqs:List*", "sqs:Cancel*"], Resource="*")
+    with pytest.raises(ClientError, match=r"sqs:listmessagemovetasks on resource: .*:dead with an explicit deny"):
+        alice.list_message_move_tasks(SourceArn=DEAD)
+    with pytest.raises(ClientError, match=r"sqs:cancelmessagemovetask on resource: .*:dead with an explicit deny"):
+        alice.cancel_message_move_task(TaskHandle=handle)
+
+
+def test_the_dead_letters_of_another_account_cannot_be_moved(alice: Any, bob: Any, url: str) -> None:
+    set_policy(alice, url)
+    not_shared("startmessagemovetask", bob.start_message_move_task, SourceArn=ARN)
+    not_shared("listmessagemovetasks", bob.list_message_move_tasks, SourceArn=ARN)

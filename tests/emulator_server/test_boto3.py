@@ -261,3 +261,13 @@ def test_a_bare_name_or_another_host_will_do_as_queue_url(sqs: Any, queue_url: s
     assert {message["Body"] for message in messages} == {"by name", "by path"}
     with pytest.raises(sqs.exceptions.QueueDoesNotExist):
         sqs.send_message(QueueUrl="https://nowhere.example/", MessageBody="x")
+
+
+def test_a_message_names_its_sender(client_of: Callable[..., Any], queue_url: str) -> None:
+    for access_key in ("AKIDONE", "AKIDTWO", "AKIDONE"):
+        client_of(access_key=access_key).send_message(QueueUrl=queue_url, MessageBody="x")
+    answer = client_of().receive_message(QueueUrl=queue_url, AttributeNames=["SenderId"], MaxNumberOfMessages=10)
+    one, two, again = (message["Attributes"]["SenderId"] for message in answer["Messages"])
+    assert one == again != two
+    assert one.startswith("AIDA")
+    assert len(one) == 21

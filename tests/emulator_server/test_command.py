@@ -64,6 +64,16 @@ def test_it_says_where_it_listens_and_stops_when_told(
     assert process.communicate() == ("", "")
 
 
+def test_with_keys_of_its_own_it_suggests_no_other(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text('[keys.AKID]\nsecret = "s"\naccount = "111111111111"\n')
+    process = start("--port", "0", "--auth", str(keys))
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert f"Access keys: those in {keys}." in line
+    assert "AWS_ACCESS_KEY_ID" not in line
+
+
 def test_a_port_in_use_is_said_in_one_line(start: Callable[..., subprocess.Popen[str]]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b32encode
 from copy import copy
+from hashlib import sha256
 from typing import Final
 
 from busframe_emulator.engine.errors import no_such_queue
@@ -10,9 +13,16 @@ from busframe_emulator.engine.settings import QueueAddress
 
 _REMEMBERED_MAX: Final = 10_000
 
+_IDENTIFIER_LENGTH: Final = 17
+_SESSION: Final = re.compile(r"(.+:assumed-role/[^/]+)/(.+)").fullmatch
+_ROLE: Final = re.compile(r".+:role/.+").fullmatch
+
 
 class Caller:
     """Where a request comes from: one region, one account, one way to write queue URLs.
+
+    Args:
+        access_key: of callers that have no `arn`, to tell them apart.
 
     Attributes:
         region: of the signature's credential scope.
@@ -20,10 +30,11 @@ class Caller:
         base_url: scheme and authority as the caller sees them, without a slash at the end.
         arn: of the user or role; of the account itself if nobody said.
         actions: what it may do at all, such as "sqs:Send*"; None for everything. Of matter to `access` only.
+        sender: SenderId of the messages it sends.
         trace_header: of the HTTP request, for the messages it sends; None for most.
     """
 
-    __slots__ = ("_addresses", "account", "actions", "arn", "base_url", "region", "trace_header")
+    __slots__ = ("_addresses", "account", "actions", "arn", "base_url", "region", "sender", "trace_header")
 
     def __init__(
         self,
@@ -33,12 +44,14 @@ class Caller:
         base_url: str,
         arn: str | None = None,
         actions: tuple[str, ...] | None = None,
+        access_key: str = "",
     ) -> None:
         self.region = region
         self.account = account
         self.base_url = base_url
         self.arn = arn or f"arn:aws:iam::{account}:root"
         self.actions = actions
+        self.sender = _sender_of_role(arn) or _identifier("AIDA", arn or f"{account}/{access_key}")
         self.trace_header: str | None = None
         self._addresses: dict[str, QueueAddress] = {}
 
@@ -80,3 +93,17 @@ class Caller:
                 return QueueAddress(self.region, account, name)
             case _:
                 raise no_such_queue()
+
+
+def _sender_of_role(arn: str | None) -> str | None:
+    """SenderId of a role: its identifier, and the name of the session if there is one; None for who is no role."""
+    if arn is None:
+        return None
+    if session := _SESSION(arn):
+        return f"{_identifier('AROA', session[1])}:{session[2]}"
+    return _identifier("AROA", arn) if _ROLE(arn) else None
+
+
+def _identifier(prefix: str, name: str) -> str:
+    """What IAM would have made up for a name. IAM user guide, "IAM identifiers": AIDA for users, AROA for roles."""
+    return prefix + b32encode(sha256(name.encode()).digest())[:_IDENTIFIER_LENGTH].decode()

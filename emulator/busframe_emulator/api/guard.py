@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _LAST_S: Final = 253_402_300_799
 """The end of the year 9999: a test can move the clock further than a date can be written."""
+
+
+_TO_MOVE_FROM: Final = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+"""Amazon SQS developer guide, "Configuring a dead-letter queue redrive": what StartMessageMoveTask also needs."""
 
 
 class Guard:
@@ -51,7 +56,7 @@ class Guard:
     def _ask(self, engine: Engine, caller: Caller, now_us: int, request: actions.Input, source_ip: str) -> None:
         """Raise the refusal if the caller may not do this, or sets a policy that could not be enforced."""
         facts = self._facts(caller, now_us, source_ip)
-        for action, queue in _parts(caller, request):
+        for action, queue in _parts(engine, now_us, caller, request):
             asked = access.AccessRequest(caller.arn, caller.account, action, queue, caller.actions, facts)
             decision = access.decide(_policy_of(engine, now_us, asked), asked)
             if decision is not access.Decision.ALLOWED:
@@ -76,11 +81,30 @@ class Guard:
         return facts
 
 
-def _parts(caller: Caller, request: actions.Input) -> Iterator[tuple[str, QueueAddress]]:
-    """What has to be allowed: the action on its queue. Who moves messages also has to be allowed to send them."""
-    yield type(request).__name__, _queue_of(caller, request)
-    if isinstance(request, actions.StartMessageMoveTask) and request.destination_arn is not None:
-        yield "SendMessage", _queue_by_arn(caller, request.destination_arn)
+def _parts(engine: Engine, now_us: int, caller: Caller, request: actions.Input) -> Iterator[tuple[str, QueueAddress]]:
+    """What has to be allowed: the action on its queue, and for who moves messages all that moving takes."""
+    queue = _queue_of(caller, request)
+    yield type(request).__name__, queue
+    if isinstance(request, actions.StartMessageMoveTask):
+        for action in _TO_MOVE_FROM:
+            yield action, queue
+        for target in _targets(engine, now_us, caller, request, queue):
+            yield "SendMessage", target
+
+
+def _targets(
+    engine: Engine, now_us: int, caller: Caller, request: actions.StartMessageMoveTask, queue: QueueAddress
+) -> Iterator[QueueAddress]:
+    """Where messages would be moved to: where the caller says, or to any queue that has this one for dead letters."""
+    if request.destination_arn is not None:
+        yield _queue_by_arn(caller, request.destination_arn)
+        return
+    try:
+        sources = engine.apply(now_us, requests.ListSources(queue=queue, limit=sys.maxsize)).names
+    except SqsError:  # the action itself will say that there is no such queue
+        return
+    for name in sources:
+        yield queue._replace(name=name)
 
 
 def _queue_of(caller: Caller, request: actions.Input) -> QueueAddress:

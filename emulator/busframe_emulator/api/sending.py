@@ -132,6 +132,7 @@ def _letter(caller: Caller, queue: QueueAddress, given: actions.SendMessage | ac
         group=given.message_group_id,
         deduplication_id=given.message_deduplication_id,
         trace_header=trace_header,
+        sender=caller.sender,
     )
     return Letter(send, md5_of_body(encoded), md5_attributes, md5_system)
 

@@ -138,7 +138,9 @@ class Hook:
         if caller is None:
             is_account = len(access_key) == _ACCOUNT_DIGITS and access_key.isascii() and access_key.isdecimal()
             account = access_key if is_account else DEFAULT_ACCOUNT
-            caller = self._callers[key] = Caller(region=region, account=account, base_url=url.rstrip("/"))
+            caller = self._callers[key] = Caller(
+                region=region, account=account, base_url=url.rstrip("/"), access_key=access_key
+            )
         return caller
 
 

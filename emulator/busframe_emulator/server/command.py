@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--auth", metavar="FILE", help="verify signatures with the access keys in this TOML file")
     parser.add_argument("--enforce-policies", action="store_true", help="refuse what queue policies do not allow")
     parser.add_argument("--public-url", metavar="URL", help="what queue URLs begin with (default: the caller's host)")
+    parser.add_argument(
+        "--cors", metavar="ORIGIN", action="append", default=[], help="let web pages from there use SQS"
+    )
     return parser
 
 
@@ -108,6 +111,7 @@ def _make_server(options: argparse.Namespace) -> EmulatorServer:
         keys=keys,
         enforce_policies=options.enforce_policies,
         public_url=options.public_url,
+        cors=options.cors,
     )
 
 
@@ -117,10 +121,13 @@ async def _serve(server: EmulatorServer, options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    # With keys, there is one in the file for whoever reads this; without, any will do.
+    credentials = "" if options.auth else " AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x"
+    keys = f" Access keys: those in {options.auth}." if options.auth else ""
     # Version 1 of the AWS CLI does not heed the environment variable for SQS.
     print(  # noqa: T201 - this is a program
-        f"Listening on {server.url} (AWS CLI 1: aws --endpoint-url {server.url} sqs ...). For SDKs: export "
-        f"AWS_ENDPOINT_URL_SQS={server.url} AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_REGION={options.region} "
+        f"Listening on {server.url} (AWS CLI 1: aws --endpoint-url {server.url} sqs ...).{keys} For SDKs: export "
+        f"AWS_ENDPOINT_URL_SQS={server.url}{credentials} AWS_REGION={options.region} "
         f"AWS_DEFAULT_REGION={options.region}",
         flush=True,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine import Engine
 from busframe_emulator.engine.ids import Ids
+from busframe_emulator.server.browsers import Browsers
 from busframe_emulator.server.clock import Clock
 from busframe_emulator.server.connection import SWEEP_S, Connection, Shared, VerifyingConnection
 from busframe_emulator.server.driver import Driver
@@ -45,6 +46,7 @@ class EmulatorServer:
         keys: verify signatures with these, as `keys.read_keys` gives them; None believes whatever callers say.
         enforce_policies: refuse what the queues' policies, and the actions of the keys, do not allow.
         public_url: what queue URLs begin with; None for the host as each caller writes it.
+        cors: origins of the web pages that may use SQS from a browser, "*" for all; no page of another site otherwise.
 
     Raises:
         ValueError: what is asked for cannot be.
@@ -63,11 +65,15 @@ class EmulatorServer:
         keys: Keys | None = None,
         enforce_policies: bool = False,
         public_url: str | None = None,
+        cors: Sequence[str] = (),
     ) -> None:
         if keys is not None and not enforce_policies and any(key.actions is not None for key in keys.keys):
             raise ValueError("keys that are limited to some actions need policies to be enforced")
         if control_token == "":
             raise ValueError("the control token is empty")
+        if cors:
+            Browsers(cors)  # so that a wrong one is refused now
+        self._cors = cors
         self._public_url = None if public_url is None else check_public_url(public_url)
         self._keys = keys
         self._enforce_policies = enforce_policies
@@ -116,6 +122,7 @@ class EmulatorServer:
             self._renderer.next_id,
             metrics=self._metrics,
             make_control=self._make_control,
+            make_browsers=lambda: Browsers(self._cors),
             verified=self._make_verified(),
             guard=self._make_guard(),
         )

@@ -14,9 +14,24 @@ EXPECT: Final = b"expect"
 TRACE: Final = b"x-amzn-trace-id"
 ORIGIN: Final = b"origin"
 FETCH_SITE: Final = b"sec-fetch-site"
+ASKED_METHOD: Final = b"access-control-request-method"
+ASKED_HEADERS: Final = b"access-control-request-headers"
 
 HEADERS: Final = frozenset(
-    {HOST, AUTHORIZATION, TARGET, CONTENT_TYPE, CONTENT_LENGTH, ACCEPT, EXPECT, TRACE, ORIGIN, FETCH_SITE}
+    {
+        HOST,
+        AUTHORIZATION,
+        TARGET,
+        CONTENT_TYPE,
+        CONTENT_LENGTH,
+        ACCEPT,
+        EXPECT,
+        TRACE,
+        ORIGIN,
+        FETCH_SITE,
+        ASKED_METHOD,
+        ASKED_HEADERS,
+    }
 )
 """The headers anybody looks at. Others are not kept: an SDK sends a dozen."""
 

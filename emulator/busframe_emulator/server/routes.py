@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from busframe_emulator.engine.errors import SqsError
 from busframe_emulator.server.driver import Receiver
-from busframe_emulator.server.request import ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, TARGET, TRACE
+from busframe_emulator.server.request import (
+    ACCEPT,
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    FETCH_SITE,
+    HOST,
+    ORIGIN,
+    TARGET,
+    TRACE,
+)
 from busframe_emulator.wire import json10
 from busframe_emulator.wire.message import Response
 
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
 
     from busframe_emulator.api.caller import Caller
     from busframe_emulator.api.guard import Guard
+    from busframe_emulator.server.browsers import Browsers
     from busframe_emulator.server.control import Control
     from busframe_emulator.server.driver import Driver
     from busframe_emulator.server.metrics import Metrics
@@ -44,6 +54,23 @@ class Client(Receiver, Protocol):
         ...
 
 
+class _Page:
+    """A web page that waits, by its browser."""
+
+    __slots__ = ("_client", "_show")
+
+    def __init__(self, client: Client, show: Callable[[Response], Response]) -> None:
+        self._client = client
+        self._show = show
+
+    @property
+    def peer(self) -> str:
+        return self._client.peer
+
+    def answer(self, response: Response) -> None:
+        self._client.answer(self._show(response))
+
+
 class Routes:
     """Answers requests.
 
@@ -55,6 +82,7 @@ class Routes:
         make_control: makes what answers under `/_busframe/`, when that is asked for first.
         verified: who calls, by signatures that are verified; None to believe what callers say.
         guard: enforces queue policies; None for nobody.
+        make_browsers: makes what knows which web pages may ask, when a browser asks first.
     """
 
     def __init__(
@@ -65,6 +93,7 @@ class Routes:
         *,
         metrics: Metrics,
         make_control: Callable[[], Control],
+        make_browsers: Callable[[], Browsers],
         verified: VerifiedCallers | None = None,
         guard: Guard | None = None,
     ) -> None:
@@ -74,11 +103,29 @@ class Routes:
         self._metrics = metrics
         self._make_control = make_control
         self._control: Control | None = None
+        self._make_browsers = make_browsers
+        self._browsers: Browsers | None = None
         self._verified = verified
         self._guard = guard
 
     def handle(self, request: Request, receiver: Client) -> Response | int:
         """Answer a request, or say under which number `receiver` waits for its answer. Never raises."""
+        headers = request.headers
+        if ORIGIN in headers or FETCH_SITE in headers:
+            return self._handle_for_page(request, receiver)
+        return self._handle(request, receiver)
+
+    def _handle_for_page(self, request: Request, client: Client) -> Response | int:
+        """Answer a browser."""
+        if self._browsers is None:
+            self._browsers = self._make_browsers()
+        browsers = self._browsers
+        if request.method == b"OPTIONS":
+            return browsers.preflight(request) or _NOT_ALLOWED
+        outcome = self._handle(request, _Page(client, lambda response: browsers.show(request, response)))
+        return browsers.show(request, outcome) if isinstance(outcome, Response) else outcome
+
+    def _handle(self, request: Request, receiver: Client) -> Response | int:
         headers = request.headers
         target = headers.get(TARGET, b"")
         if not target and not headers.get(CONTENT_TYPE, b"").startswith(b"application/x-amz-json"):
@@ -152,6 +199,8 @@ class Routes:
 
     def _caller(self, request: Request, authorization: bytes) -> Caller:
         headers = request.headers
+        if self._browsers is not None:  # one has asked for something; until then nothing has to be checked
+            self._browsers.check(request)
         if self._verified is None:
             caller = self._callers.find(authorization, headers.get(HOST, b""))
         else:

@@ -83,6 +83,7 @@ def run_in_thread(
     keys: Keys | None = None,
     enforce_policies: bool = False,
     public_url: str | None = None,
+    cors: Sequence[str] = (),
 ) -> ThreadedServer:
     """Start a server on a free port of the loopback address; it stops when the `with` block ends, or by `stop`."""
     return ThreadedServer(
@@ -96,5 +97,6 @@ def run_in_thread(
             keys=keys,
             enforce_policies=enforce_policies,
             public_url=public_url,
+            cors=cors,
         )
     )

@@ -50,12 +50,13 @@ class Callers:
         return caller
 
     def _read(self, scope: bytes, host: bytes) -> Caller:
-        region, account = self._region, self._account
+        region, account, access_key = self._region, self._account, ""
         if match := _SCOPE(scope):
             access_key, region = match[1].decode("ascii", "replace"), match[2].decode("ascii")
             if _ACCOUNT(access_key):
                 account = access_key
-        return Caller(region=region, account=account, base_url=base_url(self._public_url, host.decode("latin-1")))
+        url = base_url(self._public_url, host.decode("latin-1"))
+        return Caller(region=region, account=account, base_url=url, access_key=access_key)
 
 
 def check_public_url(url: str) -> str:

@@ -17,14 +17,12 @@ from hmac import compare_digest
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
+from busframe_emulator.server.browsers import is_foreign
 from busframe_emulator.server.control.answers import RefusedError
-from busframe_emulator.server.request import AUTHORIZATION, FETCH_SITE, HOST, ORIGIN
+from busframe_emulator.server.request import AUTHORIZATION, HOST
 
 if TYPE_CHECKING:
     from busframe_emulator.server.request import Request
-
-_OWN_SITE: Final = frozenset({b"same-origin", b"none"})
-"""Fetch Metadata: asked for by a page of this very origin, or by the user."""
 
 _LOCAL_HOST: Final = re.compile(
     rb"(?:localhost|[a-z0-9.-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.IGNORECASE
@@ -45,8 +43,7 @@ def check(request: Request, peer: str, token: str | None) -> None:
     """
     headers = request.headers
     host = headers.get(HOST, b"")
-    origin = headers.get(ORIGIN)
-    if headers.get(FETCH_SITE, b"none") not in _OWN_SITE or (origin is not None and origin != b"http://" + host):
+    if is_foreign(request):
         raise RefusedError(403, "A page of another site cannot ask for this.")
     if token is not None:
         _check_token(headers.get(AUTHORIZATION, b""), token)
