@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from busframe import runtime
@@ -12,7 +13,8 @@ from busframe.errors import ConfigurationError, UnsupportedError
 from busframe.message import is_ordered
 from busframe.registry import Registry
 from busframe.session import Live
-from busframe.topology.plan import plan_for, recipients_for
+from busframe.topology.plan import plan_for
+from busframe.topology.registration import register, subscriptions_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -42,7 +44,8 @@ class Bus(Registry):
         Args:
             url: `memory://`, `sqlite:///file.db`, `sqs://region`, or whatever else is installed.
             recipients: URL of the recipient list, the same for publishers and subscribers; None takes the one the
-                backend keeps, if it keeps one.
+                backend keeps, if it keeps one. Several systems may share one list: each sees its own space of it,
+                which is the backend's prefix, or `space=` in this URL.
             provision: "create" makes what is missing; "check" raises where something is missing or differs; "assume"
                 makes no call, for roles that may only send and receive. With "check" and "assume" the recipient list
                 is not written either.
@@ -56,17 +59,18 @@ class Bus(Registry):
         async with AsyncExitStack() as stack:
             backend = await stack.enter_async_context(open_backend(parsed))
             self._require_capabilities(backend, url)
-            listed = await _open_recipients(backend, recipients, stack)
-            await backend.provision(plan_for(self, backend.capabilities, mode=provision))
-            if provision == "create" and (lines := recipients_for(self.groups.values())):
-                if listed is None:
-                    raise ConfigurationError(
-                        f"{url} keeps no recipient list, and without one nothing would ever reach {lines[0].queue}: "
-                        "name one that publishers name too, such as "
-                        "connect(url, recipients='sqlite:///subscriptions.db')"
-                    )
-                # After the queues: a publisher must not find a line whose queue is not there yet.
-                await listed.add(lines)
+            listed = await _open_recipients(backend, parsed, recipients, stack)
+            plan = plan_for(self, backend.capabilities, mode=provision)
+            wanted = subscriptions_of(self.groups.values()) if provision == "create" else []
+            if wanted and listed is None:
+                raise ConfigurationError(
+                    f"{url} keeps no recipient list, and without one nothing would ever reach {wanted[0].queue}: name "
+                    "one that publishers name too, such as connect(url, recipients='sqlite:///subscriptions.db')"
+                )
+            if listed is None:
+                await backend.provision(plan)
+            else:
+                await register(backend, listed, plan, wanted, by=runtime.who(self.name))
             tasks = await stack.enter_async_context(runtime.background_tasks())
             yield Live(self, backend, listed, tasks)
 
@@ -81,8 +85,14 @@ class Bus(Registry):
                 )
 
 
-async def _open_recipients(backend: Backend, url: str | None, stack: AsyncExitStack) -> RecipientList | None:
-    if url is not None:
-        parsed = BackendUrl.parse(url)
-        return await stack.enter_async_context(recipients_factory(parsed.scheme)(parsed))
-    return backend.recipients if isinstance(backend, KeepsRecipients) else None
+async def _open_recipients(
+    backend: Backend, backend_url: BackendUrl, url: str | None, stack: AsyncExitStack
+) -> RecipientList | None:
+    if url is None:
+        return backend.recipients if isinstance(backend, KeepsRecipients) else None
+    parsed = BackendUrl.parse(url)
+    # Systems that tell their queues apart by a prefix tell their subscriptions apart by it too.
+    space = parsed.parameters.get("space", backend_url.parameters.get("prefix", ""))
+    without = {name: value for name, value in parsed.parameters.items() if name != "space"}
+    open_list = recipients_factory(parsed.scheme)
+    return await stack.enter_async_context(open_list(replace(parsed, parameters=without), space=space))

@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import msgspec
 
 from busframe.errors import BackendError, PublishError
+from busframe.filters import nested
 from busframe.message import Outgoing, is_ordered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from busframe.codec import Headers
+    from busframe.filters import FilterOn
     from busframe.message import MessageId, QueueName
     from busframe.sending import Sender
     from busframe.topology.routes import Routes
 
 _log = logging.getLogger("busframe")
+
+
+class _Facts:
+    """What filters look at, read as far as one looks."""
+
+    __slots__ = ("_body", "_headers", "_seen")
+
+    def __init__(self, headers: Headers, body: str) -> None:
+        self._headers = headers
+        self._body = body
+        self._seen: dict[FilterOn, Mapping[str, Any] | None] = {}
+
+    def on(self, what: FilterOn) -> Mapping[str, Any] | None:
+        """See `routes.Facts`."""
+        if what not in self._seen:
+            self._seen[what] = _header_facts(self._headers) if what == "headers" else _payload_facts(self._body)
+        return self._seen[what]
+
+
+def _header_facts(headers: Headers) -> Mapping[str, Any]:
+    facts = msgspec.structs.asdict(headers)
+    extra: Mapping[str, str] = facts.pop("extra", {})
+    return {**extra, **{name: value for name, value in facts.items() if value is not None}}
+
+
+def _payload_facts(body: str) -> Mapping[str, Any] | None:
+    try:
+        return nested(_DECODE_OBJECT(body))
+    except msgspec.DecodeError:
+        return None
+
+
+_DECODE_OBJECT: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Publisher:
@@ -46,7 +82,8 @@ class Publisher:
         Raises:
             PublishError: some have theirs and some do not.
         """
-        queues = await self._routes.queues_for(headers.type)
+        rows = await self._routes.recipients_of(headers.type, _Facts(headers, message.body))
+        queues = tuple(row.queue for row in rows)
         accepted: dict[str, MessageId] = {}
         failed: dict[str, BackendError] = {}
 

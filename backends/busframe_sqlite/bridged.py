@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from busframe.backend import Capabilities, Plan, QueueSpec, QueueStats
     from busframe.ledger import Ledger
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Settlement,
         SettleOutcome,
     )
-    from busframe.recipients import Recipient, Recipients
+    from busframe.recipients import Change, ChangedTopics, Edit, Recipients
     from busframe_sqlite.backend import SqliteBackend
     from busframe_sqlite.portal import Bridge
     from busframe_sqlite.recipients import SqliteRecipients
@@ -102,21 +102,35 @@ class BridgedRecipients:
     """See `busframe.recipients.RecipientList`."""
 
     def __init__(self, bridge: Bridge, recipients: SqliteRecipients) -> None:
-        self._call = bridge.call
+        self.fresh_s: Final = recipients.fresh_s
+        self._bridge = bridge
         self._recipients = recipients
+        self._listeners: list[Callable[[Collection[str]], None]] = []
 
-    async def add(self, recipients: Sequence[Recipient]) -> None:
+    def in_space(self, space: str) -> BridgedRecipients:
         """Across."""
-        await self._call(partial(self._recipients.add, recipients))
+        return BridgedRecipients(self._bridge, self._recipients.in_space(space))
 
-    async def remove(self, recipients: Sequence[Recipient]) -> None:
-        """Across."""
-        await self._call(partial(self._recipients.remove, recipients))
+    def listen(self, changed: Callable[[Collection[str]], None]) -> None:
+        """On this side: the listener belongs to the program's own event loop."""
+        self._listeners.append(changed)
 
-    async def version(self) -> int:
+    async def load(self, topics: Collection[str] | None = None) -> Recipients:
         """Across."""
-        return await self._call(self._recipients.version)
+        return await self._bridge.call(partial(self._recipients.load, topics))
 
-    async def load(self) -> Recipients:
+    async def changed_since(self, version: int) -> ChangedTopics:
         """Across."""
-        return await self._call(self._recipients.load)
+        return await self._bridge.call(partial(self._recipients.changed_since, version))
+
+    async def change(self, edit: Edit, *, by: str, topics: Collection[str] | None = None) -> Sequence[Change]:
+        """Across."""
+        changes = await self._bridge.call(partial(self._recipients.change, edit, by=by, topics=topics))
+        if changes:
+            for changed in self._listeners:
+                changed({change.topic for change in changes})
+        return changes
+
+    async def history(self, *, limit: int) -> Sequence[Change]:
+        """Across."""
+        return await self._bridge.call(partial(self._recipients.history, limit=limit))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from busframe import runtime
 from busframe.errors import MissingExtraError
+from busframe.recipients import check_space
 from busframe_sqlite.backend import SqliteBackend
 from busframe_sqlite.clock import WallClock
 from busframe_sqlite.committer import Committer
@@ -41,9 +42,9 @@ def open_sqlite(url: BackendUrl) -> AbstractAsyncContextManager[Backend]:
     return open_backend(_settings(url))
 
 
-def open_sqlite_recipients(url: BackendUrl) -> AbstractAsyncContextManager[RecipientList]:
-    """Open the recipient list in that file, which may hold queues too. Raises what `open_sqlite` raises."""
-    return _open_recipients(_settings(url))
+def open_sqlite_recipients(url: BackendUrl, *, space: str) -> AbstractAsyncContextManager[RecipientList]:
+    """Open the recipient list of a space in that file, which may hold queues too. Raises what `open_sqlite` raises."""
+    return _open_recipients(_settings(url), check_space(space))
 
 
 def _settings(url: BackendUrl) -> Settings:
@@ -73,9 +74,9 @@ async def open_backend(
 
 
 @asynccontextmanager
-async def _open_recipients(settings: Settings) -> AsyncGenerator[RecipientList]:
+async def _open_recipients(settings: Settings, space: str) -> AsyncGenerator[RecipientList]:
     async with open_backend(settings) as backend:
-        yield backend.recipients
+        yield backend.recipients.in_space(space)
 
 
 @asynccontextmanager

@@ -95,8 +95,48 @@ CREATE TABLE recipient (
 ) STRICT;
 """
 
+# Subscriptions with a space, a group, a filter, a state and a history, out of the pairs of topic and queue that
+# version 1 had. `store.recipients_version` is not used any more.
+_VERSION_2: Final = """
+CREATE TABLE subscription (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    space TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    subscriber TEXT NOT NULL,              -- the group: a word that SQL has taken
+    filter TEXT,                           -- a JSON object
+    filter_on TEXT NOT NULL,               -- headers or payload
+    state TEXT NOT NULL CHECK (state IN ('active', 'paused', 'draining')),
+    created_at_us INTEGER NOT NULL,        -- 0: not known
+    changed_at_us INTEGER NOT NULL,
+    changed_by TEXT NOT NULL,
+    UNIQUE (space, topic, queue)
+) STRICT;
+
+CREATE TABLE subscription_space (
+    space TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE subscription_log (
+    id INTEGER PRIMARY KEY,
+    space TEXT NOT NULL,
+    version INTEGER NOT NULL,              -- of the space, after the change
+    at_us INTEGER NOT NULL,
+    changed_by TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    subscriber TEXT NOT NULL,
+    what TEXT NOT NULL
+) STRICT;
+CREATE INDEX subscription_log_by_version ON subscription_log (space, version);
+
+INSERT INTO subscription SELECT id, '*', topic, queue, '', NULL, 'headers', 'active', 0, 0, '' FROM recipient;
+DROP TABLE recipient;
+"""
+
 # The n-th script makes version n out of version n - 1. Scripts are never changed once released: append.
-MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
+MIGRATIONS: Final[Sequence[str]] = (_VERSION_1, _VERSION_2)
 
 
 def open_file(connection: sqlite3.Connection, settings: Settings) -> None:

@@ -1,1 +1,1 @@
-"""How subscriptions become queues (`plan`), and how a publish finds its recipients (`routes`)."""
+"""How subscriptions become queues and rows (`plan`, `registration`), and how a publish finds them (`routes`)."""

@@ -1,15 +1,12 @@
-"""From a registry to what must be there: queues, their dead-letter queues, and lines of the recipient list."""
+"""From a registry to the queues that must be there, and their dead-letter queues."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from busframe.backend import DeadLetters, Plan, QueueSpec
-from busframe.recipients import Recipient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from busframe.backend import Capabilities, ProvisionMode
     from busframe.registry import Group, Registry
 
@@ -29,16 +26,6 @@ def plan_for(registry: Registry, capabilities: Capabilities, *, mode: ProvisionM
         queues.append(QueueSpec(name=group.dead_queue, retention_s=retention_s))
         queues.append(QueueSpec(name=group.queue, lease_s=group.lease_s, dead_letters=_safety_net(group)))
     return Plan(queues=tuple(queues), mode=mode)
-
-
-def recipients_for(groups: Iterable[Group]) -> list[Recipient]:
-    """Name the lines that route each subscribed event to its group's queue. Commands need none."""
-    return [
-        Recipient(topic=name, queue=group.queue)
-        for group in groups
-        for name, handler in group.handlers.items()
-        if handler.kind.kind == "event"
-    ]
 
 
 def _safety_net(group: Group) -> DeadLetters:

@@ -15,7 +15,8 @@ from busframe import Bus, Live, Retry
 from busframe.config import BackendUrl
 from busframe.errors import LeaseLostError, MessageRefusedError, PublishError, ThrottledError, UnavailableError
 from busframe.message import QueueName
-from busframe.topology.plan import plan_for, recipients_for
+from busframe.topology.plan import plan_for
+from busframe.topology.registration import register, subscriptions_of
 from busframe_memory import open_memory
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 async def connected(bus: Bus) -> AsyncGenerator[tuple[Live, FaultyBackend], None]:
     async with open_memory(BackendUrl.parse("memory://")) as memory, anyio.create_task_group() as tasks:
         backend = FaultyBackend(memory)
-        await backend.provision(plan_for(bus, backend.capabilities, mode="create"))
-        await memory.recipients.add(recipients_for(bus.groups.values()))
+        plan = plan_for(bus, backend.capabilities, mode="create")
+        await register(backend, memory.recipients, plan, subscriptions_of(bus.groups.values()), by="test")
         yield Live(bus, backend, memory.recipients, tasks), backend
 
 

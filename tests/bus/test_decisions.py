@@ -25,7 +25,8 @@ from busframe.errors import (
 )
 from busframe.message import Outgoing, QueueName, queue_name
 from busframe.message_type import message_type
-from busframe.topology.plan import plan_for, recipients_for
+from busframe.topology.plan import plan_for
+from busframe.topology.registration import subscriptions_of
 from busframe_memory.backend import CAPABILITIES
 
 
@@ -152,7 +153,7 @@ def test_groups_become_queues_with_a_dead_letter_queue_each() -> None:
     billing = plan.queues[1]
     assert billing.lease_s == 60
     assert billing.dead_letters == DeadLetters(queue=QueueName("shop-billing-dead"), max_receive_count=11)
-    assert [(line.topic, line.queue) for line in recipients_for(bus.groups.values())] == [
+    assert [row.name for row in subscriptions_of(bus.groups.values())] == [
         ("shop.order.placed", "shop-billing"),
         ("shop.order.cancelled", "shop-billing"),
         ("shop.order.placed", "shop-audit.fifo"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from busframe.message import Acknowledge, Outgoing, QueueName, Sent
-from busframe.recipients import Recipient
+from busframe.recipients import Subscription
 from busframe_sqlite.clock import WallClock
 from busframe_sqlite.opening import open_here
 from busframe_sqlite.settings import Settings
@@ -53,7 +53,7 @@ async def send_one(backend: SqliteBackend) -> None:
 
 
 async def add_recipient(backend: SqliteBackend) -> None:
-    await backend.recipients.add([Recipient(topic="t", queue=WORK)])
+    await backend.recipients.change(lambda rows: [*rows, Subscription(topic="t", queue=WORK)], by="child")
 
 
 async def main(path: Path, what: str) -> None:

@@ -96,7 +96,7 @@ def test_a_url_with_an_unknown_part_is_refused_before_anything_is_opened(url: st
     with pytest.raises(InvalidArgumentError):
         open_sqlite(BackendUrl.parse(url))
     with pytest.raises(InvalidArgumentError):
-        open_sqlite_recipients(BackendUrl.parse(url))
+        open_sqlite_recipients(BackendUrl.parse(url), space="")
 
 
 def _find_nothing(name: str) -> None:
@@ -112,7 +112,7 @@ def test_without_aiosqlite_the_extra_is_named(path: Path, monkeypatch: pytest.Mo
 
 async def test_the_scheme_sqlite_opens_this_backend_and_its_recipient_list(path: Path) -> None:
     url = _url(path, "?synchronous=normal&busy_timeout_s=1")
-    async with backend_factory("sqlite")(url) as backend, recipients_factory("sqlite")(url) as recipients:
+    async with backend_factory("sqlite")(url) as backend, recipients_factory("sqlite")(url, space="") as recipients:
         assert isinstance(backend, KeepsRecipients)
         assert await backend.recipients.load() == await recipients.load()
 

@@ -1,47 +1,53 @@
-"""The recipient list in the file."""
+"""The recipient list in a file that is older than subscriptions with groups and spaces."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import sqlite3
 from typing import TYPE_CHECKING
 
-import anyio
 import pytest
 
+from busframe.config import BackendUrl
 from busframe.message import QueueName
-from busframe.recipients import Recipient
+from busframe.recipients import Subscription
+from busframe_sqlite import open_sqlite, open_sqlite_recipients
+from busframe_sqlite.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
-    from busframe_sqlite.backend import SqliteBackend
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
-BILLING, SHIPPING = QueueName("billing"), QueueName("shipping")
+
+@pytest.fixture
+def url(path: Path) -> BackendUrl:
+    """A file as version 1 wrote it, with two rows."""
+    with sqlite3.connect(path) as old:
+        old.executescript(MIGRATIONS[0])
+        old.execute("INSERT INTO store VALUES (1, x'00', 1, 2)")
+        old.execute("INSERT INTO recipient (topic, queue) VALUES ('shop.order.placed', 'shop-billing')")
+        old.execute("INSERT INTO recipient (topic, queue) VALUES ('shop.order.placed', 'shop-audit')")
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 1")
+    old.close()
+    return BackendUrl.parse(f"sqlite:///{path}")
 
 
-async def test_lines_are_kept_in_the_order_they_were_added_each_once(backend: SqliteBackend) -> None:
-    recipients = backend.recipients
-    lines = [Recipient(topic="t", queue=SHIPPING), Recipient(topic="t", queue=BILLING)]
-    await recipients.add(lines)
-    await recipients.add([Recipient(topic="t", queue=BILLING), Recipient(topic="u", queue=BILLING)])
-    assert (await recipients.load()).by_topic == {"t": [SHIPPING, BILLING], "u": [BILLING]}
-    await recipients.remove([lines[0], Recipient(topic="nowhere", queue=BILLING)])
-    assert (await recipients.load()).by_topic == {"t": [BILLING], "u": [BILLING]}
+OLD = [
+    Subscription(topic="shop.order.placed", queue=QueueName("shop-billing")),
+    Subscription(topic="shop.order.placed", queue=QueueName("shop-audit")),
+]
 
 
-async def test_the_version_grows_with_every_change_and_with_nothing_else(backend: SqliteBackend) -> None:
-    recipients = backend.recipients
-    line = Recipient(topic="t", queue=BILLING)
-    versions = [await recipients.version()]
-    for change in (recipients.add, recipients.add, recipients.remove, recipients.remove):
-        await change([line])
-        versions.append(await recipients.version())
-    assert [late > early for early, late in pairwise(versions)] == [True, False, True, False]
-    assert (await recipients.load()).version == versions[-1]
+async def test_the_rows_of_an_old_file_are_still_there(url: BackendUrl) -> None:
+    async with open_sqlite_recipients(url, space="") as recipients:
+        assert (await recipients.load()).subscriptions == OLD
 
 
-async def test_changes_at_once_are_all_kept(backend: SqliteBackend) -> None:
-    async with anyio.create_task_group() as tasks:
-        for number in range(20):
-            tasks.start_soon(backend.recipients.add, [Recipient(topic=f"t{number}", queue=BILLING)])
-    assert len((await backend.recipients.load()).by_topic) == 20
+async def test_the_rows_of_an_old_file_belong_to_the_first_space_that_uses_it(url: BackendUrl) -> None:
+    async with open_sqlite(url):  # opens the list without using it
+        pass
+    async with open_sqlite_recipients(url, space="dev-") as first:
+        assert (await first.load(["shop.order.placed"])).subscriptions == OLD
+    async with open_sqlite_recipients(url, space="") as second:
+        assert (await second.load()).subscriptions == []

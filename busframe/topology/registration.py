@@ -1,0 +1,129 @@
+"""Entering a program's groups in the recipient list.
+
+The order is the guarantee: first the queue, then the row. Whatever dies in between leaves a queue that nobody sends to
+yet, and connecting again goes on from there. A row that is new is followed by a second look at its queue, because
+somebody may just have been removing it (see `busframe.topology.leaving`).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from busframe.errors import ConfigurationError
+from busframe.recipients import Subscription, revise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from busframe.backend import Backend, Plan
+    from busframe.recipients import Change, Edit, RecipientList
+    from busframe.registry import Group
+
+_log = logging.getLogger("busframe")
+
+
+def subscriptions_of(groups: Iterable[Group]) -> list[Subscription]:
+    """Name the rows that route each subscribed event to its group's queue. Commands need none."""
+    return [
+        Subscription(
+            topic=name,
+            queue=group.queue,
+            group=group.name,
+            filter=handler.filter.text if handler.filter else None,
+            filter_on=handler.filter.on if handler.filter else "headers",
+        )
+        for group in groups
+        for name, handler in group.handlers.items()
+        if handler.kind.kind == "event"
+    ]
+
+
+async def register(
+    backend: Backend, recipients: RecipientList, plan: Plan, wanted: Sequence[Subscription], *, by: str
+) -> Sequence[Change]:
+    """Make the queues of a plan and enter the rows, as far as they are not there. Safe to repeat and to run at once.
+
+    Returns:
+        What was changed in the list.
+
+    Raises:
+        ConfigurationError: a group is listed with another queue, or a queue with another group. The list is as it was.
+        BackendError: from either store. What was done stays done; repeat to go on.
+    """
+    await backend.provision(plan)
+    if not wanted:
+        return ()
+    topics = {row.topic for row in wanted}
+    edit = registering(wanted)
+    rows = (await recipients.load(topics)).subscriptions
+    _remark(rows, wanted)
+    if not revise(rows, edit(rows), version=0, at_s=0, by="").changes:
+        return ()  # As nearly always: without a write that other processes would have to wait for.
+    changes = await recipients.change(edit, by=by, topics=topics)
+    if any(change.what.startswith("subscribed") for change in changes):
+        await backend.provision(plan)
+    return changes
+
+
+def registering(wanted: Sequence[Subscription]) -> Edit:
+    """Enter rows. One that is there keeps its state: an operator who paused a group meant it."""
+
+    def edit(rows: Sequence[Subscription], /) -> Sequence[Subscription]:
+        listed = {row.name: row for row in rows}
+        for row in wanted:
+            old = listed.get(row.name)
+            if old is None:
+                _require_only_queue(row, listed.values())
+                listed[row.name] = row
+            elif old.group and old.group != row.group:
+                raise ConfigurationError(
+                    f"queue {row.queue} gets {row.topic} for group {old.group}; group {row.group} needs a queue of "
+                    "its own, or the two compete for one copy"
+                )
+            else:
+                listed[row.name] = replace(old, group=row.group, filter=row.filter, filter_on=row.filter_on)
+        return list(listed.values())
+
+    return edit
+
+
+def _require_only_queue(new: Subscription, rows: Iterable[Subscription]) -> None:
+    for row in rows:
+        if (row.topic, row.group) == (new.topic, new.group) and row.state != "draining":
+            raise ConfigurationError(
+                f"group {new.group} gets {new.topic} on queue {row.queue}, and this program has it on {new.queue}: "
+                f"it would get every message twice. Move it: busframe topology move {new.group} {new.queue}"
+            )
+
+
+def _remark(rows: Sequence[Subscription], wanted: Sequence[Subscription]) -> None:
+    """Say in the log what is allowed and probably not meant."""
+    listed = {row.name: row for row in rows}
+    for row in wanted:
+        old = listed.get(row.name)
+        if old is not None:
+            if old.state != "active":
+                _log.warning(
+                    "group %s is %s for %s since %s changed it: it gets no new messages",
+                    *(row.group, old.state, row.topic, old.changed_by),
+                )
+            continue
+        for other in (*rows, *wanted):
+            if other.topic == row.topic and other.group != row.group and _alike(other.group, row.group):
+                _log.warning(
+                    "group %s subscribes to %s beside %s: each gets a copy of every message. Instances that are to "
+                    "share the work must have the same group",
+                    *(row.group, row.topic, other.group),
+                )
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names look like one name with a number, a host or another spelling: "billing", "Billing-2"."""
+    return _letters(one) == _letters(other)
+
+
+def _letters(group: str) -> str:
+    return re.sub(r"[^a-z/]", "", group.casefold())
