@@ -5,11 +5,23 @@ from __future__ import annotations
 import pytest
 from engine.histories import QUEUES, random_history
 from engine.solo import Keyed, Solo, fingerprint, run_alone
-from engine.world import Scripted, World, WorldQueue, us
+from engine.world import Scripted, World, WorldQueue, refused, us
 
 from busframe_emulator.engine import Limits, Redrive
 
-FOR_STANDARD_QUEUES_ONLY = {"recv.pick", "recv.dup", "delete.zombie", "delete.stale"}
+FOR_ALL_QUEUES = {
+    "send.lag",
+    "recv.empty",
+    "recv.fewer",
+    "counts.stale",
+    "attr.lag",
+    "purge.lag",
+    "purge.reach",
+    "queue.lag",
+}
+FOR_STANDARD_QUEUES_ONLY = {"recv.pick", "recv.dup", "recv.overlimit", "delete.zombie", "delete.stale"}
+LATE_PURGE: dict[tuple[str, tuple[str | int, ...]], int] = {("purge.lag", ("work", 1)): us(1)}
+"""Only of a late purge it is asked what it takes."""
 
 
 def fates(queue: WorldQueue) -> None:
@@ -25,21 +37,25 @@ def fates(queue: WorldQueue) -> None:
     for delivery in deliveries:
         queue.delete(delivery)
     queue.poll(5)
+    queue.look()
+    queue.set(delay_us=us(1))
+    queue.purge()
+    queue.remove()
 
 
 # --- where it asks --------------------------------------------------------------------------------------------------
 
 
 def test_a_standard_queue_asks_at_every_site() -> None:
-    chooser = Scripted()
+    chooser = Scripted(LATE_PURGE)
     fates(World(chooser=chooser).queue())
-    assert chooser.sites() == {"send.lag", "recv.empty", "recv.fewer"} | FOR_STANDARD_QUEUES_ONLY
+    assert chooser.sites() == FOR_ALL_QUEUES | FOR_STANDARD_QUEUES_ONLY - {"recv.overlimit"}
 
 
 def test_a_fifo_queue_asks_only_what_cannot_break_its_order() -> None:
-    chooser = Scripted()
+    chooser = Scripted({("purge.lag", ("work.fifo", 1)): us(1)})
     fates(World(chooser=chooser).fifo())
-    assert chooser.sites() == {"send.lag", "recv.empty", "recv.fewer"}
+    assert chooser.sites() == FOR_ALL_QUEUES
 
 
 def test_no_question_is_asked_twice() -> None:
@@ -96,6 +112,18 @@ def test_a_lag_keeps_the_order_of_a_group() -> None:
     assert queue.bodies() == "g1a g1b"
 
 
+def test_a_lag_keeps_a_dead_letter_back_too() -> None:
+    world = World(chooser=Scripted({("send.lag", ("dead", 1)): us(1)}))
+    dead = world.queue("dead")
+    queue = world.queue(redrive=Redrive(dead.address, 1))
+    queue.send("a")
+    queue.receive(visibility_s=0)
+    assert queue.bodies() == ""
+    assert (queue.counts(), dead.counts()) == ((0, 0, 0), (0, 0, 1))
+    world.pass_s(1)
+    assert dead.bodies() == "a"
+
+
 @pytest.mark.parametrize(("asked", "permitted_s"), [(us(3600), 2), (-5, 0)])
 def test_a_lag_is_at_most_two_seconds_and_never_negative(asked: int, permitted_s: int) -> None:
     world = World(chooser=Scripted({("send.lag", ("work", 1)): asked}))
@@ -138,10 +166,47 @@ def test_each_slot_of_a_receive_is_picked_on_its_own() -> None:
     assert queue.bodies() == "a c b"
 
 
+def test_what_is_gone_from_the_line_is_not_counted_in_a_pick() -> None:
+    queue = World(chooser=Scripted({("recv.pick", ("work", 5, 0)): 1})).queue()
+    queue.send_all("a b c d")
+    first, second, third = (queue.one() for _ in "abc")
+    for delivery in (third, first, second):
+        queue.release(delivery)
+    queue.delete(first)
+    assert queue.bodies(1) == "d"
+    assert queue.bodies() == "b c"
+
+
 def test_a_message_is_picked_from_at_most_forty_nine_places_back() -> None:
     queue = World(chooser=Scripted({("recv.pick", ("work", 1, 0)): 60})).queue()
     queue.send_all(" ".join(str(number) for number in range(100)))
     assert queue.bodies(1) == "49"
+
+
+@pytest.mark.parametrize(("in_flight", "refused_now"), [(8, False), (9, True)])
+def test_a_short_poll_near_the_in_flight_limit_can_be_told_that_it_is_reached(
+    in_flight: int, *, refused_now: bool
+) -> None:
+    script: dict[tuple[str, tuple[str | int, ...]], int] = {("recv.overlimit", ("work", n)): 1 for n in range(2, 9)}
+    queue = World(chooser=Scripted(script), limits=Limits(in_flight_max=10)).queue()
+    queue.send_all("a b c d e f g h i j")
+    queue.receive(in_flight)
+    if refused_now:
+        with refused("OverLimit", "Too many messages"):
+            queue.receive(1)
+    else:
+        assert queue.bodies(1) == "i"
+
+
+def test_a_long_poll_is_never_told_that_a_limit_is_reached() -> None:
+    script: dict[tuple[str, tuple[str | int, ...]], int] = {("recv.overlimit", ("work", n)): 1 for n in range(2, 9)}
+    world = World(chooser=Scripted(script), limits=Limits(in_flight_max=2))
+    queue = world.queue()
+    queue.send_all("a b")
+    queue.receive()
+    waiter = queue.poll()
+    world.pass_s(20)
+    assert world.answers() == {waiter: []}
 
 
 # --- recv.dup -------------------------------------------------------------------------------------------------------

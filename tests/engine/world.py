@@ -222,6 +222,10 @@ class WorldQueue:
     def view(self) -> QueueView:
         return self.world.engine.apply(self.world.now_us, GetQueue(queue=self.address))
 
+    def look(self) -> QueueView:
+        """GetQueueAttributes, of which `view` shows what is true."""
+        return self.world.engine.apply(self.world.now_us, GetQueue(queue=self.address, approximate=True))
+
     def counts(self) -> tuple[int, int, int]:
         """Visible, in flight, delayed."""
         view = self.view()

@@ -109,7 +109,7 @@ def get_queue_attributes(
     engine: Engine, caller: Caller, now_us: int, request: actions.GetQueueAttributes
 ) -> results.QueueAttributes:
     """Look at a queue."""
-    view = engine.apply(now_us, requests.GetQueue(queue=caller.address(request.queue_url)))
+    view = engine.apply(now_us, requests.GetQueue(queue=caller.address(request.queue_url), approximate=True))
     return results.QueueAttributes(attributes=show_settings(view, request.attribute_names or ()) or None)
 
 

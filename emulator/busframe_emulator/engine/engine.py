@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, overload
 from busframe_emulator.delivery import CALM
 from busframe_emulator.engine.directory import Directory
 from busframe_emulator.engine.errors import SqsError, no_such_queue
+from busframe_emulator.engine.lagging import purge, show_approximately
 from busframe_emulator.engine.moving import MoveTasks
 from busframe_emulator.engine.queue import Surroundings
 from busframe_emulator.engine.receiving import receive, receive_attempt
@@ -48,7 +49,7 @@ from busframe_emulator.engine.requests import (
     TagQueue,
 )
 from busframe_emulator.engine.sending import deduplication_id, send
-from busframe_emulator.engine.settings import Limits, QueueView
+from busframe_emulator.engine.settings import Limits
 from busframe_emulator.engine.settling import change_visibility, delete
 from busframe_emulator.engine.timers import Timers
 from busframe_emulator.engine.waiter import Waiter
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from busframe_emulator.engine.ids import Ids
     from busframe_emulator.engine.queue import Queue
     from busframe_emulator.engine.requests import Delivery, Reply, Request
-    from busframe_emulator.engine.settings import QueueAddress
+    from busframe_emulator.engine.settings import QueueAddress, QueueView
 
 _DONE: Final = Done()
 
@@ -95,8 +96,8 @@ class Engine:
             touched=self._touched,
             answers=self.answers,
         )
-        self._directory = Directory(self._around, ids)
         self._moves = MoveTasks(self._around, ids)
+        self._directory = Directory(self._around, ids, removed=self._moves.forget)
         self._now_us = 0
         self._waiters: dict[int, Waiter] = {}
         self._waiters_made = 0
@@ -300,7 +301,6 @@ class Engine:
 
     def _delete_queue(self, now_us: int, request: DeleteQueue) -> Done:
         self._directory.remove(now_us, request.queue)
-        self._moves.forget(request.queue)
         return _DONE
 
     def _purge_queue(self, now_us: int, request: PurgeQueue) -> Done:
@@ -310,7 +310,7 @@ class Engine:
             raise SqsError(
                 "PurgeQueueInProgress", f"Only one PurgeQueue operation on {name} is allowed every 60 seconds."
             )
-        queue.purge(now_us)
+        purge(queue, now_us)
         return _DONE
 
     def _find_queue(self, now_us: int, request: FindQueue) -> Done:  # noqa: ARG002 - all actions are called alike
@@ -323,19 +323,9 @@ class Engine:
     def _list_sources(self, now_us: int, request: ListSources) -> QueueNames:  # noqa: ARG002 - all actions are called alike
         return self._directory.sources(request)
 
-    def _get_queue(self, now_us: int, request: GetQueue) -> QueueView:  # noqa: ARG002 - all actions are called alike
+    def _get_queue(self, now_us: int, request: GetQueue) -> QueueView:
         queue = self._queue(request.queue)
-        return QueueView(
-            address=queue.address,
-            settings=queue.settings,
-            tags=queue.tags,
-            created_us=queue.created_us,
-            modified_us=queue.modified_us,
-            visible=queue.visible,
-            in_flight=queue.in_flight,
-            delayed=queue.delayed,
-            oldest_sent_us=queue.ageing.oldest_sent_us(),
-        )
+        return show_approximately(queue, now_us) if request.approximate else queue.view()
 
     # --- message move tasks -----------------------------------------------------------------------------------------
 

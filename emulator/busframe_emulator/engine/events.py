@@ -36,7 +36,8 @@ class Event(NamedTuple):
 
     Attributes:
         at_us: when, on the engine's clock.
-        message: the message's ordinal in its queue; 0 where the event concerns the queue.
+        message: the message's ordinal in its queue; 0 where the event concerns the queue. "purged" with a message is
+            of that message only, since a late purge leaves others.
         delivery: which of its deliveries; 0 where none is concerned.
         until_us: until when the message is hidden, where the event hides it.
     """

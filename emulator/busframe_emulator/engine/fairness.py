@@ -18,7 +18,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from busframe_emulator.engine.message import VISIBLE
-from busframe_emulator.engine.standard import PICK_MAX, has_copy, take_copy
+from busframe_emulator.engine.standard import find_place, has_copy, take_copy
 from busframe_emulator.engine.timers import SWEEP_MIN
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class FairOrder:
     def pick(self, index: int) -> None:
         """Let the `index`-th message of the line whose turn it is be the next candidate, or the last there is."""
         self._older.pick(index)
-        self._skip = max(0, min(index, PICK_MAX))
+        self._skip = max(0, index)
 
     def sweep(self, visible: int) -> None:
         """Drop entries that no longer count, where they are the greater part: nobody may be receiving."""
@@ -168,9 +168,8 @@ class FairOrder:
     def _take_from(self, tenant: Tenant) -> Message:
         """Take the first message in line, or one further back if that was picked and counts."""
         line = tenant.line
-        index, self._skip = min(self._skip, len(line) - 1), 0
-        if not _counts(line[index][1]):
-            index = 0
+        index = find_place((message for _, message in line), self._skip) if self._skip else 0
+        self._skip = 0
         message = line[index][1]
         del line[index]
         self._entries -= 1

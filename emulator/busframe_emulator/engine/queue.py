@@ -23,6 +23,7 @@ from busframe_emulator.engine.fairness import FairOrder
 from busframe_emulator.engine.fifo import FifoOrder
 from busframe_emulator.engine.message import BURIED, DELAYED, GONE, IN_FLIGHT, NOTHING_RARE, VISIBLE, Message
 from busframe_emulator.engine.requests import Deliveries
+from busframe_emulator.engine.settings import QueueView
 from busframe_emulator.engine.standard import StandardOrder
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
 
     from busframe_emulator.engine.events import Kind, Sink
     from busframe_emulator.engine.ids import QueueIds
+    from busframe_emulator.engine.lagging import LaterChange
     from busframe_emulator.engine.settings import Limits, QueueAddress, QueueSettings
     from busframe_emulator.engine.timers import Timers
     from busframe_emulator.engine.waiter import Waiter
+
+    Ask = Callable[[str, tuple[str | int, ...]], int | None]
 
 DEFAULT_SENDER: Final = "AIDAEXAMPLEBUSFRAME00"
 """`Send.sender` where nobody said who sends; messages do not store it."""
@@ -54,10 +58,15 @@ class Surroundings:
     queues: dict[QueueAddress, Queue]
     timers: Timers
     limits: Limits
-    ask: Callable[[str, tuple[str | int, ...]], int | None] | None
+    ask: Ask | None
     sink: Sink | None
     touched: list[Queue]
     answers: list[tuple[int, Deliveries]]
+
+    def lag_us(self, site: str, key: tuple[str | int, ...], most_us: int) -> int:
+        """Ask how much later something is to happen: 0 if all is calm."""
+        lag_us = self.ask(site, key) if self.ask is not None else None
+        return 0 if lag_us is None else max(0, min(lag_us, most_us))
 
 
 class Queue:
@@ -68,6 +77,9 @@ class Queue:
         last_ordinal: of the message that came last; 0 if none ever came.
         visible, in_flight, delayed: how many messages are in that state.
         receives: how many there were, where a chooser is asked.
+        counters: how many there were of other occasions to ask it.
+        pending: settings that were accepted and have no effect yet (`lagging`).
+        shown: the counts that a client was shown last, and when.
         order: what comes next.
         groups, deduplication, attempts: of a FIFO queue; `groups` is its order.
         waiters: by number, first come first.
@@ -78,6 +90,7 @@ class Queue:
         "ageing",
         "around",
         "attempts",
+        "counters",
         "created_us",
         "deduplication",
         "delayed",
@@ -88,9 +101,11 @@ class Queue:
         "messages",
         "modified_us",
         "order",
+        "pending",
         "purged_us",
         "receives",
         "settings",
+        "shown",
         "tags",
         "visible",
         "waiters",
@@ -118,6 +133,9 @@ class Queue:
         self.messages: dict[int, Message] = {}
         self.last_ordinal = 0
         self.receives = 0
+        self.counters: dict[str, int] = {}
+        self.pending: LaterChange | None = None
+        self.shown = (now_us, (0, 0, 0))
         self.groups = FifoOrder() if settings.fifo else None
         self.order: StandardOrder | FairOrder | FifoOrder = self.groups or StandardOrder()
         self.deduplication = DeduplicationWindow(around.limits.deduplication_us) if settings.fifo else None
@@ -143,18 +161,20 @@ class Queue:
             delay_us += self.lag_us(message)
         if around.sink is not None:
             around.sink(Event("sent", now_us, self.address, message.ordinal, 0, now_us + delay_us))
+        self.show_after(message, now_us, delay_us)
+
+    def show_after(self, message: Message, now_us: int, delay_us: int) -> None:
+        """Let a message that is new here be visible, now or after a delay."""
         if delay_us:
             message.state = DELAYED
             self.delayed += 1
-            around.timers.arm(now_us + delay_us, message)
+            self.around.timers.arm(now_us + delay_us, message)
         else:
             self.show(message, now_us)
 
     def lag_us(self, message: Message) -> int:
-        """How long it takes until a sent message can be received, beyond its delay."""
-        ask = self.around.ask
-        lag_us = ask("send.lag", (self.address.name, message.ordinal)) if ask is not None else None
-        return 0 if lag_us is None else max(0, min(lag_us, LAG_US_MAX))
+        """How long it takes until a message that came can be received, beyond its delay."""
+        return self.around.lag_us("send.lag", (self.address.name, message.ordinal), LAG_US_MAX)
 
     def serve_fairly(self) -> None:
         """A message with a group comes to a standard queue: look after its tenants from now on."""
@@ -257,6 +277,31 @@ class Queue:
         """What clients know a message of this queue by."""
         return (message.rare or NOTHING_RARE).message_id or self.ids.message_id(message.ordinal)
 
+    @property
+    def accepted(self) -> QueueSettings:
+        """The settings that were accepted last, be they in effect or not."""
+        return self.settings if self.pending is None else self.pending.settings
+
+    def view(self) -> QueueView:
+        """The queue as it is, with the settings that were accepted last."""
+        return QueueView(
+            address=self.address,
+            settings=self.accepted,
+            tags=self.tags,
+            created_us=self.created_us,
+            modified_us=self.modified_us,
+            visible=self.visible,
+            in_flight=self.in_flight,
+            delayed=self.delayed,
+            oldest_sent_us=self.ageing.oldest_sent_us(),
+        )
+
+    def count(self, occasion: str) -> int:
+        """Number the occasions of a kind, from 1: for the key of a question."""
+        number = self.counters.get(occasion, 0) + 1
+        self.counters[occasion] = number
+        return number
+
     # --- the whole queue --------------------------------------------------------------------------------------------
 
     def purge(self, now_us: int) -> None:
@@ -266,17 +311,29 @@ class Queue:
             self.around.timers.disarm(message)
         self.messages.clear()
         self.order.clear()
-        if self.deduplication is not None:
-            self.deduplication.clear()
-        if self.attempts is not None:
-            self.attempts.clear()
+        self.forget_ids()
         self.ageing.clear()
         self.visible = self.in_flight = self.delayed = 0
         self.purged_us = now_us
         self.tell("purged", now_us)
 
+    def purge_up_to(self, at_us: int, last: int) -> None:
+        """Remove the messages up to this ordinal."""
+        for message in [message for message in self.messages.values() if message.ordinal <= last]:
+            self.tell("purged", at_us, message)
+            self.remove(message)
+
+    def forget_ids(self) -> None:
+        """Forget all deduplication and attempt ids."""
+        if self.deduplication is not None:
+            self.deduplication.clear()
+        if self.attempts is not None:
+            self.attempts.clear()
+
     def close(self, now_us: int) -> None:
         """The queue is being deleted: let go of everything that holds it."""
+        if self.pending is not None:
+            self.around.timers.disarm(self.pending)
         self.purge(now_us)
         for waiter in list(self.waiters.values()):
             self.end_wait(waiter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine.errors import SqsError
 from busframe_emulator.engine.events import Event
@@ -13,7 +13,10 @@ from busframe_emulator.engine.transfers import dead_letter
 
 if TYPE_CHECKING:
     from busframe_emulator.engine.message import Message
-    from busframe_emulator.engine.queue import Queue
+    from busframe_emulator.engine.queue import Ask, Queue
+
+OVER_LIMIT_PERCENT: Final = 90
+"""From how much of the in-flight limit on the chooser may say that it is reached; SQS names no bound."""
 
 
 def receive(queue: Queue, now_us: int, limit: int, visibility_us: int, *, short: bool) -> list[Delivery]:
@@ -55,23 +58,39 @@ def _choose(queue: Queue, now_us: int, limit: int, *, short: bool) -> list[Messa
     room = around.limits.in_flight_max - queue.in_flight
     if room <= 0:
         if short and queue.groups is None:
-            raise SqsError(
-                "OverLimit",
-                "Too many messages have been received without being deleted. "
-                "Please delete your received messages or let them timeout before receiving more.",
-            )
+            raise _over_limit()
         return []
     if not queue.visible and around.ask is None:
         return []
     limit = min(limit, room)
     if around.ask is not None:
-        queue.receives += 1
-        if short and around.ask("recv.empty", (queue.address.name, queue.receives)) is not None:
+        limit = _ask_how_many(queue, around.ask, limit, short=short)
+        if not limit:
             return []
-        fewer = around.ask("recv.fewer", (queue.address.name, queue.receives))
-        if fewer is not None:
-            limit = max(1, min(limit, fewer))
     return _pick(queue, now_us, limit)
+
+
+def _ask_how_many(queue: Queue, ask: Ask, limit: int, *, short: bool) -> int:
+    """Let the chooser make it fewer, or none, or too many already."""
+    limits = queue.around.limits
+    queue.receives += 1
+    key = (queue.address.name, queue.receives)
+    if short:
+        # SQS says "about 120,000".
+        near = queue.in_flight * 100 >= limits.in_flight_max * OVER_LIMIT_PERCENT
+        if near and queue.groups is None and ask("recv.overlimit", key) is not None:
+            raise _over_limit()
+        if ask("recv.empty", key) is not None:
+            return 0
+    fewer = ask("recv.fewer", key)
+    return limit if fewer is None else max(1, min(limit, fewer))
+
+
+def _over_limit() -> SqsError:
+    text = "Too many messages have been received without being deleted. "
+    return SqsError(
+        "OverLimit", text + "Please delete your received messages or let them timeout before receiving more."
+    )
 
 
 def _pick(queue: Queue, now_us: int, limit: int) -> list[Message]:

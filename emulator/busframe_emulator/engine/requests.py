@@ -98,9 +98,14 @@ class ListSources:
 
 @dataclass(slots=True, kw_only=True)
 class GetQueue:
-    """Look at a queue: answered with a `QueueView`."""
+    """Look at a queue: answered with a `QueueView`.
+
+    Attributes:
+        approximate: as a client sees it: the chooser may keep changes from it for a while.
+    """
 
     queue: QueueAddress
+    approximate: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from busframe_emulator.engine.message import VISIBLE
 from busframe_emulator.engine.timers import SWEEP_MIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from busframe_emulator.engine.message import Message
 
@@ -55,12 +55,11 @@ class StandardOrder:
 
     def pick(self, index: int) -> None:
         """Let the `index`-th message of the line be the next candidate, or the last if there are fewer."""
-        line = self._line
-        index = min(index, len(line) - 1, PICK_MAX)
-        if index > 0:
-            message = line[index]
-            del line[index]
-            line.appendleft(message)
+        place = find_place(self._line, index)
+        if place > 0:
+            message = self._line[place]
+            del self._line[place]
+            self._line.appendleft(message)
 
     def sweep(self, visible: int) -> None:
         """Drop entries that no longer count, where they are the greater part: nobody may be receiving.
@@ -75,6 +74,17 @@ class StandardOrder:
     def clear(self) -> None:
         """Forget everything."""
         self._line.clear()
+
+
+def find_place(line: Iterable[Message], index: int) -> int:
+    """Where in a line the `index`-th message stands that counts, or the last if there are fewer; -1 if none does."""
+    index, place = max(0, min(index, PICK_MAX)), -1
+    for here, message in enumerate(line):
+        if message.state == VISIBLE or has_copy(message):
+            place, index = here, index - 1
+            if index < 0:
+                break
+    return place
 
 
 def has_copy(message: Message) -> bool:

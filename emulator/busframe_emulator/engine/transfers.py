@@ -32,7 +32,7 @@ def dead_letter(message: Message, target: Queue, now_us: int) -> None:
         target.ageing.note_age(moved)
         if rare.group:
             target.serve_fairly()
-    target.show(moved, now_us)
+    target.show_after(moved, now_us, target.lag_us(moved))
     if moved.enqueued_us + target.settings.retention_us <= now_us:
         # It is too old already for where it comes to.
         target.ageing.fire(now_us)
