@@ -67,7 +67,8 @@ class Capabilities:
         retention_s_max: longest a message is kept; then it is gone, in flight or not.
         wait_s_max: longest `wait_s` of one receive.
         message_bytes_max: largest `Outgoing.size_bytes`.
-        batch_bytes_max: largest sum of `size_bytes` over a batch.
+        batch_bytes_max: largest sum of `size_bytes` over a batch, without the messages larger than that, which only a
+            backend takes whose `message_bytes_max` is larger.
         batch_entries_max: most entries in one send, settle or extend.
         receive_entries_max: largest `limit` of one receive.
         dead_letters: moves a message by itself when `DeadLetters.max_receive_count` is exceeded. The bus needs this

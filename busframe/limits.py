@@ -21,7 +21,11 @@ PEEK_MAX: Final = 1_000
 
 
 def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Outgoing]) -> None:
-    """Check a batch to send. A message that is too large alone is not refused here: it fails alone."""
+    """Check a batch to send. A message that is too large alone is not refused here: it fails alone.
+
+    Nor does a message count toward the batch's bytes that is larger than any batch may be: where a backend takes it
+    nevertheless (`message_bytes_max`), its body travels by another way.
+    """
     _check_entries(capabilities, batch)
     ordered = is_ordered(queue)
     for message in batch:
@@ -33,7 +37,8 @@ def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Out
         elif message.deduplication_id is not None:
             raise InvalidArgumentError("deduplication_id", message.deduplication_id, f"None: {queue} is not ordered")
         _check_range("delay_s", message.delay_s, capabilities.delay_s_max)
-    fitting = sum(m.size_bytes for m in batch if m.size_bytes <= capabilities.message_bytes_max)
+    largest = min(capabilities.message_bytes_max, capabilities.batch_bytes_max)
+    fitting = sum(m.size_bytes for m in batch if m.size_bytes <= largest)
     if fitting > capabilities.batch_bytes_max:
         raise InvalidArgumentError("batch", fitting, f"at most {capabilities.batch_bytes_max} bytes in all")
 

@@ -10,11 +10,17 @@
     calls=16             the same for calls of all other kinds, which never wait behind those
     wait_s=20            longest wait of one receive, 1 to 20: an idle consumer makes one call in this time, and closing
                          may take as long. 1 suits tests against an emulator
+    large_bucket=bodies  a message over 1 MiB (up to 256 MiB) has its body in this bucket of S3; see `claims`. Without
+                         it such a message is refused
+    large_prefix=shop/   stands before the keys of the objects there
+    large_endpoint_url=  another place of S3 than the region's own
 
 A role that sends needs `sqs:GetQueueUrl` and `sqs:SendMessage`; one that receives `sqs:GetQueueUrl`,
 `sqs:ReceiveMessage`, `sqs:DeleteMessage` and `sqs:ChangeMessageVisibility`; `SqsBackend.provision` says what it needs.
+With `large_bucket` both need `s3:DeleteObject`, and `s3:PutObject` or `s3:GetObject`, on the objects under its prefix.
 
-botocore's own retries are off, since the bus retries. A call ends after 35 seconds at the latest, answered or not.
+botocore's own retries are off, since the bus retries; calls of S3 alone are repeated twice. A call of SQS ends after 35
+seconds at the latest, answered or not.
 Closing waits for what is under way, up to `wait_s` seconds for a receive that was cancelled; see `opening.serve`.
 
 The parts, from the service upwards:
@@ -22,7 +28,7 @@ The parts, from the service upwards:
     client, errors           the boto3 calls used, with types; what SQS's and botocore's errors mean
     calls, connection        blocking calls that outlive a cancelled caller; threads, queue URLs
     polls, provisioning      receives, and who gets the answer of a cancelled one; queues as planned
-    translate                messages and batch answers, between the bus's values and SQS's
+    translate, claims        messages and batch answers, between the bus's values and SQS's; large bodies in S3
     settings, backend,       the URL; the contract; how all is put together
     opening
 """

@@ -10,7 +10,8 @@ import anyio
 from busframe.backend import Capabilities, QueueStats
 from busframe.errors import BackendError, MessageTooLargeError, QueueNotFoundError
 from busframe.limits import check_extend, check_receive, check_send, check_settle
-from busframe.message import Acknowledge, Failed, QueueName
+from busframe.message import Acknowledge, Failed, QueueName, Settled, is_ordered
+from busframe_sqs.claims import LARGE_BYTES_MAX, Claims, key_in
 from busframe_sqs.connection import SqsConnection
 from busframe_sqs.polls import Polls, Wish
 from busframe_sqs.provisioning import MESSAGE_BYTES_MAX, Provisioner
@@ -29,12 +30,10 @@ if TYPE_CHECKING:
         Outgoing,
         Received,
         SendOutcome,
-        Sent,
-        Settled,
         Settlement,
         SettleOutcome,
     )
-    from busframe_sqs.client import BatchAnswer, ReceiptEntry, SqsClient
+    from busframe_sqs.client import BatchAnswer, Clients, Message, ReceiptEntry, SendEntry, SqsClient
     from busframe_sqs.settings import SqsSettings
 
 T = TypeVar("T")
@@ -66,6 +65,7 @@ _COUNTS: Final = (
     "ApproximateNumberOfMessagesDelayed",
 )
 _LIST_PAGE: Final = 1000
+_DONE: Final = Settled()
 
 
 class SqsBackend:
@@ -74,10 +74,15 @@ class SqsBackend:
     SQS counts in whole seconds: leases, delays and waits are rounded up.
     """
 
-    def __init__(self, client: SqsClient, settings: SqsSettings, tasks: TaskGroup, ledger: Ledger) -> None:
-        self.capabilities: Final = replace(CAPABILITIES, wait_s_max=settings.wait_s)
+    def __init__(self, clients: Clients, settings: SqsSettings, tasks: TaskGroup, ledger: Ledger) -> None:
+        self._connection = SqsConnection(clients.sqs, settings, tasks)
+        self._claims = Claims(clients.s3, settings, self._connection) if clients.s3 is not None else None
+        self.capabilities: Final = replace(
+            CAPABILITIES,
+            wait_s_max=settings.wait_s,
+            message_bytes_max=LARGE_BYTES_MAX if self._claims else MESSAGE_BYTES_MAX,
+        )
         self.ledger: Final = ledger
-        self._connection = SqsConnection(client, settings, tasks)
         self._polls = Polls(self._connection)
         self._provisioner = Provisioner(self._connection)
 
@@ -114,20 +119,25 @@ class SqsBackend:
         await self._provisioner.apply(plan)
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
-        """See `Backend.send`. One call."""
+        """See `Backend.send`. One call, and before it one of S3 for each body that is too large for SQS."""
         self._connection.require_open()
         check_send(self.capabilities, queue, batch)
-        fates: dict[int, Sent | Failed] = {
-            index: Failed(error=MessageTooLargeError(f"message of {message.size_bytes} bytes; {MESSAGE_BYTES_MAX} fit"))
+        largest = self.capabilities.message_bytes_max
+        fates: dict[int, SendOutcome] = {
+            index: Failed(error=MessageTooLargeError(f"message of {message.size_bytes} bytes; {largest} fit"))
             for index, message in enumerate(batch)
-            if message.size_bytes > MESSAGE_BYTES_MAX
+            if message.size_bytes > largest
         }
-        entries = [send_entry(index, message) for index, message in enumerate(batch) if index not in fates]
+        entries = {index: send_entry(index, message) for index, message in enumerate(batch) if index not in fates}
+        keys: dict[int, str] = {}
+        for index in [index for index in entries if batch[index].size_bytes > MESSAGE_BYTES_MAX]:
+            try:
+                keys[index] = await self._deposit(queue, entries[index])
+            except BackendError as error:
+                fates[index] = Failed(error=error)
+                del entries[index]
         if entries:
-            answer = await self._connection.ask(
-                queue, lambda client, url: client.send_message_batch(QueueUrl=url, Entries=entries), doing="send"
-            )
-            fates |= outcomes(queue, answer, [int(entry["Id"]) for entry in entries], sent, "send")
+            fates |= await self._send(queue, entries, keys)
         return [fates[index] for index in range(len(batch))]
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
@@ -139,12 +149,15 @@ class SqsBackend:
         self._connection.require_open()
         check_receive(self.capabilities, limit=limit, wait_s=wait_s, lease_s=lease_s)
         messages = await self._polls.receive(Wish(queue, limit, whole_seconds(lease_s)), wait_s)
+        if self._claims is not None and messages:
+            messages = await self._redeem(self._claims, queue, messages)
         return [received(message, self._connection.logical_name) for message in messages]
 
     async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
         """See `Backend.settle`. One call for all that is acknowledged, and one beside it for all that is released.
 
-        If one of the two fails as a whole, its entries fail; if both do, that is raised.
+        If one of the two fails as a whole, its entries fail; if both do, that is raised. Where the body of an
+        acknowledged message lies in S3, it is removed afterwards, in the background.
         """
         self._connection.require_open()
         check_settle(self.capabilities, batch)
@@ -156,10 +169,15 @@ class SqsBackend:
             else:
                 releases.append(receipt_entry(index, settlement.receipt, settlement.delay_s))
         if not releases:
-            return _in_order(await self._delete(queue, deletions))
-        if not deletions:
-            return _in_order(await self._hide(queue, releases))
-        return _in_order(await self._both(queue, deletions, releases))
+            fates = await self._delete(queue, deletions)
+        elif not deletions:
+            fates = await self._hide(queue, releases)
+        else:
+            fates = await self._both(queue, deletions, releases)
+        if self._claims is not None:
+            acknowledged = [s.receipt for i, s in enumerate(batch) if isinstance(s, Acknowledge) and fates[i] == _DONE]
+            self._claims.withdraw(queue, [key for receipt in acknowledged if (key := key_in(receipt))])
+        return _in_order(fates)
 
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         """See `Backend.extend`. One call."""
@@ -214,6 +232,50 @@ class SqsBackend:
         self._connection.forget(queue)
         self._provisioner.forget(queue)
 
+    async def _deposit(self, queue: QueueName, entry: SendEntry) -> str:
+        assert self._claims is not None  # noqa: S101 - no message is larger than SQS takes without them
+        return await self._claims.deposit(queue, entry)
+
+    async def _send(
+        self, queue: QueueName, entries: Mapping[int, SendEntry], keys: Mapping[int, str]
+    ) -> dict[int, SendOutcome]:
+        """Send entries by their index in the batch; `keys` has the objects in which bodies of theirs lie."""
+        fates: dict[int, SendOutcome] = {}
+        kept = set(keys)
+        try:
+            answer = await self._connection.ask(
+                queue,
+                lambda client, url: client.send_message_batch(QueueUrl=url, Entries=list(entries.values())),
+                doing="send",
+            )
+            fates |= outcomes(queue, answer, list(entries), sent, "send")
+            kept = {index for index in keys if not _surely_not_sent(fates[index])}
+        except BackendError as error:
+            if error.effect == "none":
+                kept.clear()
+            raise
+        finally:
+            if self._claims is not None:
+                self._claims.withdraw(queue, [key for index, key in keys.items() if index not in kept])
+        return fates
+
+    async def _redeem(self, claims: Claims, queue: QueueName, messages: Sequence[Message]) -> Sequence[Message]:
+        """Fetch the bodies that lie in S3. Messages whose body cannot be fetched now are given back."""
+        url = await self._connection.url(queue)
+        try:
+            redeemed = await claims.redeem(queue, messages)
+        except BaseException:
+            self._polls.give_back(queue, url, messages)
+            raise
+        if redeemed.error is None:
+            return redeemed.messages
+        # On an ordered queue what lies behind a message that is given back must not be handled before it.
+        rest = [] if is_ordered(queue) else redeemed.messages
+        self._polls.give_back(queue, url, redeemed.failed if rest else messages)
+        if not rest:
+            raise redeemed.error
+        return rest
+
     async def _delete(self, queue: QueueName, entries: Sequence[ReceiptEntry]) -> dict[int, SettleOutcome]:
         return await self._settle(
             queue, entries, lambda client, url: client.delete_message_batch(QueueUrl=url, Entries=entries)
@@ -254,6 +316,10 @@ class SqsBackend:
         if len(failures) == 2:  # noqa: PLR2004 - both
             raise next((error for error in failures if error.effect == "unknown"), failures[0])
         return fates
+
+
+def _surely_not_sent(outcome: SendOutcome) -> bool:
+    return isinstance(outcome, Failed) and outcome.error.effect == "none"
 
 
 def _in_order(fates: Mapping[int, T]) -> list[T]:

@@ -9,7 +9,7 @@ with these methods can stand in for a client.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NotRequired, Protocol, TypedDict, cast
 
 from busframe.errors import BackendError, InvalidArgumentError, MissingExtraError
 
@@ -198,16 +198,57 @@ class SqsClient(Protocol):
         ...
 
 
-def connect(settings: SqsSettings, ledger: Ledger) -> SqsClient:
-    """Make a boto3 client. Blocks for some hundred milliseconds, the first import of boto3 included; sends nothing.
+class Readable(Protocol):
+    """The body of an object, on its way."""
+
+    def read(self) -> bytes:
+        """All of it."""
+        ...
+
+
+class ObjectAnswer(TypedDict):
+    """Of GetObject."""
+
+    Body: Readable
+
+
+class S3Client(Protocol):
+    """What this backend calls of Amazon S3, where large bodies lie there."""
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> object:
+        """Write an object."""
+        ...
+
+    def get_object(self, *, Bucket: str, Key: str) -> ObjectAnswer:
+        """Read an object."""
+        ...
+
+    def delete_object(self, *, Bucket: str, Key: str) -> object:
+        """Remove an object; fine if it is not there."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Clients(NamedTuple):
+    """S3 only where the URL names a bucket."""
+
+    sqs: SqsClient
+    s3: S3Client | None = None
+
+
+def connect(settings: SqsSettings, ledger: Ledger) -> Clients:
+    """Make the boto3 clients. Blocks for some hundred milliseconds, the first import of boto3 included; sends nothing.
 
     Args:
         settings: what the URL says.
-        ledger: each call is noted in it under its name at SQS, whoever makes it with this client.
+        ledger: each call is noted in it under its name at AWS, whoever makes it with these clients.
 
     Raises:
         MissingExtraError: boto3 is not installed.
-        InvalidArgumentError: there is no such profile, or the endpoint URL is none to botocore.
+        InvalidArgumentError: there is no such profile, or an endpoint URL is none to botocore.
         BackendError: the AWS configuration files cannot be used.
     """
     try:
@@ -219,31 +260,41 @@ def connect(settings: SqsSettings, ledger: Ledger) -> SqsClient:
     except ImportError as error:
         raise MissingExtraError(package="boto3", extra="sqs", needed_for="sqs://") from error
     untyped: Any = boto3
-    try:
-        session = untyped.Session(profile_name=settings.profile, region_name=settings.region)
-        client = session.client(
-            "sqs",
-            endpoint_url=settings.endpoint_url,
-            config=config.Config(
-                # The bus has one layer of retries, and it needs to see each failure.
-                retries={"total_max_attempts": 1},
-                connect_timeout=CONNECT_TIMEOUT_S,
-                read_timeout=READ_TIMEOUT_S,
-                # A connection for each call that may be under way: none ever waits for another's.
-                max_pool_connections=settings.polls + settings.calls,
-                tcp_keepalive=True,
-            ),
-        )
-    except exceptions.ProfileNotFound as error:
-        allowed = f"a profile of the AWS configuration files: {error}"
-        raise InvalidArgumentError("url parameter profile", settings.profile, allowed) from error
-    except exceptions.BotoCoreError as error:
-        raise BackendError(f"no SQS client can be made: {error}") from error
-    except ValueError as error:
-        raise InvalidArgumentError("url parameter endpoint_url", settings.endpoint_url, str(error)) from error
 
     def note(model: Any, **_rest: object) -> None:
         ledger.note(model.name)
 
-    client.meta.events.register("before-call.sqs", note)
-    return cast("SqsClient", client)
+    def make(service: str, parameter: str, url: str | None, *, attempts: int, connections: int) -> Any:
+        try:
+            client = session.client(
+                service,
+                endpoint_url=url,
+                config=config.Config(
+                    retries={"total_max_attempts": attempts, "mode": "standard"},
+                    connect_timeout=CONNECT_TIMEOUT_S,
+                    read_timeout=READ_TIMEOUT_S,
+                    max_pool_connections=connections,
+                    tcp_keepalive=True,
+                ),
+            )
+        except ValueError as error:
+            raise InvalidArgumentError(f"url parameter {parameter}", url, str(error)) from error
+        client.meta.events.register(f"before-call.{service}", note)
+        return client
+
+    try:
+        session = untyped.Session(profile_name=settings.profile, region_name=settings.region)
+        # A connection for each call that may be under way: none ever waits for another's. No retries: the bus has one
+        # layer of them, and it needs to see each failure.
+        connections = settings.polls + settings.calls
+        sqs = make("sqs", "endpoint_url", settings.endpoint_url, attempts=1, connections=connections)
+        s3 = None
+        if settings.large_bucket is not None:
+            # Here a failure would cost a whole delivery, and the call may be repeated at will.
+            s3 = make("s3", "large_endpoint_url", settings.large_endpoint_url, attempts=3, connections=settings.calls)
+    except exceptions.ProfileNotFound as error:
+        allowed = f"a profile of the AWS configuration files: {error}"
+        raise InvalidArgumentError("url parameter profile", settings.profile, allowed) from error
+    except exceptions.BotoCoreError as error:
+        raise BackendError(f"no AWS client can be made: {error}") from error
+    return Clients(cast("SqsClient", sqs), cast("S3Client | None", s3))

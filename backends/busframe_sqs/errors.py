@@ -55,6 +55,7 @@ _QUEUE_DIFFERS: Final = Meaning(QueueMismatchError)
 _THROTTLED: Final = Meaning(ThrottledError)
 _DENIED: Final = Meaning(AccessDeniedError)
 _KEY_UNUSABLE: Final = Meaning(StorageError, advice="the queue's encryption key cannot be used")
+_BUCKET_MISSING: Final = Meaning(StorageError, advice="the bucket that large_bucket names")
 _RECEIPT_INVALID: Final = Meaning(ReceiptInvalidError)
 _LEASE_LOST: Final = Meaning(LeaseLostError)
 _REFUSED: Final = Meaning(MessageRefusedError)
@@ -66,7 +67,7 @@ _UNKNOWN: Final = Meaning(UnavailableError, "unknown")
 LEGACY_PREFIX: Final = "AWS.SimpleQueueService."
 
 # Amazon SQS, the service model (each error shape, then its legacy code where it differs by more than the prefix
-# above), and the common errors of AWS APIs.
+# above), the common errors of AWS APIs, and those of Amazon S3 that large bodies may meet.
 CODES: Final[Mapping[str, Meaning]] = {
     code: meaning
     for meaning, codes in (
@@ -76,6 +77,8 @@ CODES: Final[Mapping[str, Meaning]] = {
         (_PURGED_RECENTLY, "PurgeQueueInProgress"),
         (_THROTTLED, "OverLimit RequestThrottled RequestThrottledException Throttling ThrottlingException"),
         (_THROTTLED, "KmsThrottled KMS.ThrottlingException TooManyRequestsException RequestLimitExceeded"),
+        (_BUCKET_MISSING, "NoSuchBucket InvalidBucketName PermanentRedirect"),
+        (_THROTTLED, "SlowDown"),
         (_RECEIPT_INVALID, "ReceiptHandleIsInvalid"),
         (_LEASE_LOST, "MessageNotInflight"),
         (_REFUSED, "InvalidMessageContents"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from busframe.config import BackendUrl
-    from busframe_sqs.client import SqsClient
+    from busframe_sqs.client import Clients
 
 
 _log = logging.getLogger("busframe")
@@ -42,14 +42,14 @@ def open_sqs(url: BackendUrl) -> AbstractAsyncContextManager[SqsBackend]:
 @asynccontextmanager
 async def _open(settings: SqsSettings) -> AsyncGenerator[SqsBackend, None]:
     ledger = Ledger()
-    client = await runtime.run_blocking(partial(connect, settings, ledger))
-    async with serve(client, settings, ledger) as backend:
+    clients = await runtime.run_blocking(partial(connect, settings, ledger))
+    async with serve(clients, settings, ledger) as backend:
         yield backend
 
 
 @asynccontextmanager
-async def serve(client: SqsClient, settings: SqsSettings, ledger: Ledger) -> AsyncGenerator[SqsBackend, None]:
-    """Run the backend on a client whose calls the ledger counts, and close the client at the end.
+async def serve(clients: Clients, settings: SqsSettings, ledger: Ledger) -> AsyncGenerator[SqsBackend, None]:
+    """Run the backend on clients whose calls the ledger counts, and close the clients at the end.
 
     Leaving waits for calls under way, also when it is cancelled: until they have ended it is not known which messages
     SQS has handed out, and those have to be released. Most calls end in milliseconds; a receive that was cancelled
@@ -59,7 +59,7 @@ async def serve(client: SqsClient, settings: SqsSettings, ledger: Ledger) -> Asy
     failure: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
-            backend = SqsBackend(client, settings, tasks, ledger)
+            backend = SqsBackend(clients, settings, tasks, ledger)
             try:
                 yield backend
             except anyio.get_cancelled_exc_class():
@@ -78,6 +78,8 @@ async def serve(client: SqsClient, settings: SqsSettings, ledger: Ledger) -> Asy
                     )
     finally:
         with anyio.CancelScope(shield=True):
-            await runtime.run_blocking(client.close)
+            for client in clients:
+                if client is not None:
+                    await runtime.run_blocking(client.close)
     if failure is not None:
         raise failure

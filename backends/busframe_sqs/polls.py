@@ -123,7 +123,7 @@ class Polls:
         except anyio.get_cancelled_exc_class():
             # The answer may have come in the same instant: then the poll's own task has left it to us.
             if messages := poll.call.take():
-                self._connection.tasks.start_soon(self._release, poll, messages)
+                self.give_back(poll.wish.queue, poll.url, messages)
             raise
 
     async def _serve(self, poll: _Poll) -> None:
@@ -132,21 +132,25 @@ class Polls:
         finally:
             self._under_way.remove(poll)
             if not poll.call.wanted and (messages := poll.call.take()):
-                await self._release(poll, messages)
+                await self._release(poll.wish.queue, poll.url, messages)
 
-    async def _release(self, poll: _Poll, messages: Sequence[Message]) -> None:
+    def give_back(self, queue: QueueName, url: str, messages: Sequence[Message]) -> None:
+        """Have messages released in the background."""
+        self._connection.tasks.start_soon(self._release, queue, url, messages)
+
+    async def _release(self, queue: QueueName, url: str, messages: Sequence[Message]) -> None:
         """Give messages back, also while the program is being cancelled or the backend closed."""
         connection = self._connection
         entries = [receipt_entry(index, Receipt(message["ReceiptHandle"]), 0) for index, message in enumerate(messages)]
 
         def release() -> None:
-            connection.client.change_message_visibility_batch(QueueUrl=poll.url, Entries=entries)
+            connection.client.change_message_visibility_batch(QueueUrl=url, Entries=entries)
 
         with anyio.CancelScope(shield=True):
             for pause_s in _RELEASE_PAUSES_S:
                 await runtime.sleep(pause_s)
                 try:
-                    with connection.translating(poll.wish.queue, "settle"):
+                    with connection.translating(queue, "settle"):
                         return await runtime.run_blocking(release, limiter=connection.call_limiter)
                 except BackendError as error:
                     if not error.retryable:

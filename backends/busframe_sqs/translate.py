@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from busframe.errors import UnavailableError
 from busframe.message import Failed, MessageId, Receipt, Received, Sent, Settled
+from busframe_sqs.claims import handle_in
 from busframe_sqs.errors import entry_error
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def send_entry(index: int, message: Outgoing) -> SendEntry:
 
 def receipt_entry(index: int, receipt: Receipt, hidden_s: float | None = None) -> ReceiptEntry:
     """Write one receipt of a batch, known by its place; with `hidden_s`, to change its visibility."""
-    entry: ReceiptEntry = {"Id": str(index), "ReceiptHandle": receipt}
+    entry: ReceiptEntry = {"Id": str(index), "ReceiptHandle": handle_in(receipt)}
     if hidden_s is not None:
         entry["VisibilityTimeout"] = whole_seconds(hidden_s)
     return entry

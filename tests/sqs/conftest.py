@@ -7,6 +7,7 @@ from sqs.fake import FakeClient
 
 from busframe.ledger import Ledger
 from busframe_emulator.server.thread import run_in_thread
+from busframe_sqs.client import Clients
 from busframe_sqs.opening import serve
 from busframe_sqs.settings import SqsSettings
 
@@ -29,7 +30,7 @@ def serve_fake(client: FakeClient) -> Callable[..., AbstractAsyncContextManager[
     """Run the backend on the fake; keyword arguments are settings."""
 
     def start(**settings: Any) -> AbstractAsyncContextManager[SqsBackend]:
-        return serve(cast("SqsClient", client), SqsSettings(region="eu-west-1", **settings), Ledger())
+        return serve(Clients(cast("SqsClient", client)), SqsSettings(region="eu-west-1", **settings), Ledger())
 
     return start
 

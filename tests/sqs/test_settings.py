@@ -21,7 +21,10 @@ def test_a_region_is_enough() -> None:
 
 
 def test_every_parameter_is_read() -> None:
-    url = "sqs://eu-west-1?prefix=dev-&endpoint_url=http://127.0.0.1:4566/&profile=staging&polls=30&calls=4&wait_s=5"
+    url = (
+        "sqs://eu-west-1?prefix=dev-&endpoint_url=http://127.0.0.1:4566/&profile=staging&polls=30&calls=4&wait_s=5"
+        "&large_bucket=bodies&large_prefix=shop/&large_endpoint_url=http://127.0.0.1:9000"
+    )
     assert settings(url) == SqsSettings(
         region="eu-west-1",
         prefix="dev-",
@@ -30,6 +33,9 @@ def test_every_parameter_is_read() -> None:
         polls=30,
         calls=4,
         wait_s=5,
+        large_bucket="bodies",
+        large_prefix="shop/",
+        large_endpoint_url="http://127.0.0.1:9000",
     )
 
 
@@ -48,6 +54,10 @@ def test_every_parameter_is_read() -> None:
         ("sqs://eu-west-1?calls=2.5", "url parameter calls"),
         ("sqs://eu-west-1?calls=many", "url parameter calls"),
         ("sqs://eu-west-1?wait_s=21", "url parameter wait_s"),
+        ("sqs://eu-west-1?large_bucket=No_Bucket", "url parameter large_bucket"),
+        ("sqs://eu-west-1?large_prefix=shop/", "url parameter large_prefix"),
+        ("sqs://eu-west-1?large_bucket=bodies&large_prefix=a|b", "url parameter large_prefix"),
+        ("sqs://eu-west-1?large_bucket=bodies&large_endpoint_url=s3", "url parameter large_endpoint_url"),
     ],
 )
 def test_a_bad_url_is_refused_before_anything_happens(url: str, named: str) -> None:
