@@ -17,6 +17,7 @@ from busframe_emulator.engine import Limits, Redrive
 
 LIMITS: Final = Limits(
     in_flight_max=6,
+    fifo_search_max=7,
     visibility_us_max=us(40),
     deduplication_us=us(25),
     purge_interval_us=us(20),

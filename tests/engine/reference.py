@@ -478,7 +478,8 @@ class Reference:
         groups: dict[str | None, list[Row]] = {}
         for row in store.rows:
             groups.setdefault(row.group, []).append(row)
-        ready = [rows for rows in groups.values() if rows[0].visible_us <= self.now_us]
+        seen = store.rows[: self.limits.fifo_search_max]
+        ready = [rows for rows in groups.values() if rows[0] in seen and rows[0].visible_us <= self.now_us]
         ready.sort(key=lambda rows: (rows[0].visible_us, store.served.get(rows[0].group, 0), rows[0].place))
         line: list[Row] = []
         for rows in ready:

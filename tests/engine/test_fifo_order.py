@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 from engine.world import World, us
 
+from busframe_emulator.engine import Limits, Redrive
+
 # --- the recorded orders --------------------------------------------------------------------------------------------
 
 
@@ -203,3 +205,52 @@ def test_many_groups_are_served_one_after_the_other() -> None:
     assert sorted(seen) == sorted(f"{name}.{index}" for name in names for index in range(3))
     for name in names:
         assert [body for body in seen if body.startswith(name)] == [f"{name}.{index}" for index in range(3)]
+
+
+# --- how far it looks -----------------------------------------------------------------------------------------------
+
+
+def test_a_backlog_of_one_group_hides_groups_that_came_after_it() -> None:
+    world = World(limits=Limits(fifo_search_max=3))
+    queue = world.fifo()
+    queue.send_all("g1a g1b g1c g2a g3a")
+    first, second = queue.receive(2)
+    assert queue.bodies() == ""
+    queue.delete(first)
+    assert queue.bodies() == "g2a"
+    queue.delete(second)
+    assert queue.bodies() == "g1c g3a"
+
+
+def test_a_group_that_comes_in_sight_wakes_who_waits() -> None:
+    world = World(limits=Limits(fifo_search_max=2))
+    queue = world.fifo()
+    queue.send_all("g1a g1b g2a")
+    first, _ = queue.receive()
+    waiter = queue.poll()
+    queue.delete(first)
+    assert world.answers() == {waiter: ["g2a"]}
+
+
+def test_of_a_group_in_sight_also_what_is_out_of_sight_is_given() -> None:
+    queue = World(limits=Limits(fifo_search_max=1)).fifo()
+    queue.send_all("g1a g2a g1b")
+    assert queue.bodies() == "g1a g1b"
+
+
+def test_after_a_purge_a_queue_looks_as_far_as_ever() -> None:
+    queue = World(limits=Limits(fifo_search_max=2)).fifo()
+    queue.send_all("g1a g1b g1c")
+    queue.purge()
+    queue.send_all("g1d g2d g3d")
+    assert queue.bodies() == "g1d g2d"
+
+
+def test_a_waiting_receive_gets_what_its_own_dead_letters_hid() -> None:
+    world = World(limits=Limits(fifo_search_max=1))
+    dead = world.fifo("dead.fifo")
+    queue = world.fifo(redrive=Redrive(dead.address, 1))
+    queue.send_all("g1a g2a")
+    assert queue.bodies(visibility_s=0) == "g1a"
+    waiter = queue.poll()
+    assert world.answers() == {waiter: ["g2a"]}

@@ -221,8 +221,8 @@ class Engine:
         waiter = Waiter(self._waiters_made, queue, request.limit, visibility_us, attempt_id)
         queue.waiters[waiter.number] = self._waiters[waiter.number] = waiter
         self._timers.arm(now_us + wait_us, waiter)
-        if queue.visible and settings.redrive is not None and settings.redrive.target == queue.address:
-            # This very receive may have dead-lettered messages to where they were.
+        if queue.visible and settings.redrive is not None:
+            # This very receive may have dead-lettered messages: to where they were, or out of the sight of others.
             self._touched.append(queue)
         return Parked(waiter=waiter.number)
 

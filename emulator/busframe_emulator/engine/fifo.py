@@ -8,6 +8,10 @@ in order, up to the first that is not visible.
 
 So a group with a message in flight gives nothing, unless it is an earlier message that came back; a released message
 keeps its place; and a delayed message holds back those behind it.
+
+SQS looks for heads among the first 120,000 messages of the queue only (`Limits.fifo_search_max`): a backlog of one
+group can hide the others. Source: Amazon SQS developer guide, "Avoid having a large backlog of messages with the same
+message group ID".
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from busframe_emulator.engine.message import GONE, VISIBLE
 from busframe_emulator.engine.timers import SWEEP_MIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from busframe_emulator.engine.message import Message, Rare
 
@@ -44,11 +48,20 @@ class Group:
 
 
 class FifoOrder:
-    """The groups of one queue, and which of them can be served, in order."""
+    """The groups of one queue, and which of them can be served, in order.
 
-    __slots__ = ("_groups", "_ready", "_services", "_serving")
+    Args:
+        messages: of the queue, by ordinal and in that order.
+        search_max: a head is seen if it is among the first so many.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_groups", "_horizon", "_last", "_messages", "_near", "_ready", "_search_max", "_services", "_serving")
+
+    def __init__(self, messages: Mapping[int, Message], search_max: int) -> None:
+        self._messages = messages
+        self._search_max = search_max
+        # The ordinal up to which messages are seen, how many there are up to it, and the last one there is.
+        self._horizon = self._near = self._last = 0
         self._groups: dict[str, Group] = {}
         self._ready: list[tuple[int, int, int, Group]] = []
         self._services = 0
@@ -62,6 +75,10 @@ class FifoOrder:
             group = self._groups[name] = Group(name)
         rare.fifo_group = group
         group.messages.append(message)
+        self._last = message.ordinal
+        if self._near < self._search_max:
+            self._near += 1
+            self._horizon = message.ordinal
 
     def became_visible(self, message: Message, at_us: int) -> None:
         """Its group can be served if it is the head."""
@@ -71,7 +88,10 @@ class FifoOrder:
             self._refresh(rare.fifo_group)
 
     def removed(self, message: Message) -> None:
-        """The next message of its group may be the head now."""
+        """The next message of its group may be the head now, and one more message is seen."""
+        if message.ordinal <= self._horizon:
+            self._near -= 1
+            self._see_further()
         rare = message.rare
         if rare is not None and rare.fifo_group is not None:
             self._refresh(rare.fifo_group)
@@ -121,6 +141,18 @@ class FifoOrder:
         """Forget everything."""
         self._groups.clear()
         self._ready.clear()
+        self._horizon = self._near = 0
+
+    def _see_further(self) -> None:
+        """Move the horizon to the next message, if there is one. Over time it steps over each ordinal once."""
+        while self._horizon < self._last:
+            self._horizon += 1
+            message = self._messages.get(self._horizon)
+            if message is not None:
+                self._near += 1
+                if message.rare is not None and message.rare.fifo_group is not None:
+                    self._refresh(message.rare.fifo_group)
+                return
 
     def _refresh(self, group: Group) -> None:
         """Bring the group's place among the ready ones in line with its head."""
@@ -133,7 +165,7 @@ class FifoOrder:
                 del self._groups[group.name]
             return
         head = messages[0]
-        if head.state != VISIBLE or head.rare is None:
+        if head.state != VISIBLE or head.rare is None or head.ordinal > self._horizon:
             group.ready = 0
             return
         # A head that has an entry keeps its time: it can only be hidden by being taken out.

@@ -136,7 +136,7 @@ class Queue:
         self.counters: dict[str, int] = {}
         self.pending: LaterChange | None = None
         self.shown = (now_us, (0, 0, 0))
-        self.groups = FifoOrder() if settings.fifo else None
+        self.groups = FifoOrder(self.messages, around.limits.fifo_search_max) if settings.fifo else None
         self.order: StandardOrder | FairOrder | FifoOrder = self.groups or StandardOrder()
         self.deduplication = DeduplicationWindow(around.limits.deduplication_us) if settings.fifo else None
         self.attempts = Attempts(self, around.limits.attempts_us) if settings.fifo else None

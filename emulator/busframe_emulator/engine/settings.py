@@ -103,6 +103,8 @@ class Limits:
 
     Attributes:
         in_flight_max: Amazon SQS, "visibility timeout": about 120,000 per queue.
+        fifo_search_max: among how many of its first messages a FIFO queue looks for groups that can be served. Amazon
+            SQS developer guide, "Avoid having a large backlog of messages with the same message group ID".
         visibility_us_max: from the receive, over all extensions. Amazon SQS API, ChangeMessageVisibility.
         attempts_us: Amazon SQS API, ReceiveMessage: a ReceiveRequestAttemptId is known for five minutes.
         deduplication_us: Amazon SQS, "exactly-once processing": five minutes from the first send.
@@ -121,6 +123,7 @@ class Limits:
     """
 
     in_flight_max: int = 120_000
+    fifo_search_max: int = 120_000
     visibility_us_max: int = 43_200 * SECOND_US
     attempts_us: int = 300 * SECOND_US
     deduplication_us: int = 300 * SECOND_US
