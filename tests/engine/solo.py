@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from engine.histories import QueuePlan, Step
 
     from busframe_emulator.delivery import Chooser
+    from busframe_emulator.engine.changes import Changes
     from busframe_emulator.engine.events import Event
     from busframe_emulator.engine.requests import Request
 
@@ -54,11 +55,18 @@ class Keyed:
 class Solo:
     """An engine and who called it."""
 
-    def __init__(self, plans: Sequence[QueuePlan], *, chooser: Chooser = CALM, tick_by_tick: bool = False) -> None:
+    def __init__(
+        self,
+        plans: Sequence[QueuePlan],
+        *,
+        chooser: Chooser = CALM,
+        tick_by_tick: bool = False,
+        changes: Changes | None = None,
+    ) -> None:
         self.now_us = START_US
         self.events: list[Event] = []
         self.replies: list[str] = []
-        self.engine = Engine(ids=Ids(1), chooser=chooser, limits=LIMITS, sink=self.events.append)
+        self.engine = Engine(ids=Ids(1), chooser=chooser, limits=LIMITS, sink=self.events.append, changes=changes)
         self._tick_by_tick = tick_by_tick
         self._settings = [settings_of(index, plan) for index, plan in enumerate(plans)]
         self._receipts: list[tuple[QueueAddress, str]] = []

@@ -84,6 +84,11 @@ class Ageing:
             oldest.append(aged[0][0])
         return min(oldest, default=None)
 
+    def put_back(self) -> None:
+        """Begin with the messages and ids that were put back into the queue."""
+        self._first = next(iter(self._queue.messages), self._queue.last_ordinal + 1)
+        self._plan()
+
     def clear(self) -> None:
         """Nothing is left that could grow old."""
         self._aged.clear()

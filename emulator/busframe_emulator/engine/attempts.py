@@ -61,11 +61,22 @@ class Attempts:
         """Note what was handed out. Handed out again, it is remembered no longer than at first."""
         before = self._attempts.get(attempt_id)
         until_us = now_us + self._window_us if before is None else before.until_us
-        self._attempts[attempt_id] = Attempt(until_us, tuple((message.ordinal, message.timer) for message in messages))
+        self.put_back(until_us, attempt_id, messages)
+        if self._queue.around.changes is not None:
+            self._queue.around.changes.note_attempt(self._queue, attempt_id)
         self._queue.ageing.expect(until_us)
         if len(self._attempts) > 2 * self._queue.in_flight + SWEEP_MIN:
             good = ((name, attempt) for name, attempt in self._attempts.items() if self._can_be_repeated(attempt))
             self._attempts = OrderedDict(good)
+
+    def put_back(self, until_us: int, attempt_id: str, messages: Iterable[Message]) -> None:
+        """Remember an attempt until then: as long as before, or no less than those before it."""
+        self._attempts[attempt_id] = Attempt(until_us, tuple((message.ordinal, message.timer) for message in messages))
+
+    def peek(self, attempt_id: str) -> Attempt | None:
+        """What would be handed out again, were it asked for now; None if nothing would."""
+        attempt = self._attempts.get(attempt_id)
+        return attempt if attempt is not None and self._can_be_repeated(attempt) else None
 
     def forget(self, now_us: int) -> None:
         """Drop what is older than the window."""

@@ -32,11 +32,17 @@ class DeduplicationWindow:
         self.forget(now_us)
         return self._first.get((scope, deduplication_id))
 
-    def remember(self, now_us: int, scope: str, deduplication_id: str, first: FirstSend) -> None:
-        """Note a send that was not a duplicate."""
+    def remember(self, now_us: int, scope: str, deduplication_id: str, first: FirstSend) -> int:
+        """Note a send that was not a duplicate, and tell until when it is remembered."""
+        until_us = now_us + self._window_us
+        self.put_back(until_us, scope, deduplication_id, first)
+        return until_us
+
+    def put_back(self, until_us: int, scope: str, deduplication_id: str, first: FirstSend) -> None:
+        """Remember a send until then; no earlier than those before it."""
         key = (scope, deduplication_id)
         self._first[key] = first
-        self._line.append((now_us + self._window_us, key))
+        self._line.append((until_us, key))
 
     def forget(self, now_us: int) -> None:
         """Drop what is older than the window."""

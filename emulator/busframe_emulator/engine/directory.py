@@ -26,7 +26,7 @@ from busframe_emulator.engine.sending import delay_again
 from busframe_emulator.engine.settings import WIRE_NAMES, QueueSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from busframe_emulator.engine.ids import Ids
     from busframe_emulator.engine.queue import Surroundings
@@ -88,7 +88,9 @@ class Directory:
         self._check_redrive(address, settings)
         self._made += 1
         ids = self._ids.for_queue(self._made)
-        queue = Queue(self._around, address, ids=ids, settings=settings, tags=request.tags, now_us=now_us)
+        queue = Queue(
+            self._around, address, number=self._made, ids=ids, settings=settings, tags=request.tags, now_us=now_us
+        )
         lag_us = self._lag_us(address, "created", CREATION_US_MAX)
         if lag_us:
             self._coming[address] = queue
@@ -122,8 +124,7 @@ class Directory:
             return
         until_us = now_us + self._around.limits.recreate_after_us
         if until_us > now_us:
-            self._deleted[address] = until_us
-            self._deletions.append((until_us, address))
+            self._refuse(address, until_us)
         lag_us = self._lag_us(address, "deleted", DELETION_US_MAX)
         self._leaving[address] = later = Later(lambda at_us: self._leave(at_us, address))
         if lag_us:
@@ -134,11 +135,10 @@ class Directory:
     # --- what a change comes to, now or later -----------------------------------------------------------------------
 
     def _come(self, at_us: int, queue: Queue) -> None:
-        address = queue.address
-        self.queues[address] = queue
-        insort(self._names.setdefault(address[:2], []), address.name)
-        self._note_source(address, None, queue.settings.redrive)
-        self._tell(Event("queue_created", at_us, address))
+        self._list(queue)
+        if self._around.changes is not None:
+            self._around.changes.note_queue(queue, self._made)
+        self._tell(Event("queue_created", at_us, queue.address))
 
     def _change(self, queue: Queue, at_us: int, settings: QueueSettings) -> None:
         if queue.pending is not None:
@@ -150,6 +150,8 @@ class Directory:
         queue.ageing.fire(at_us)
         if settings.fifo and settings.delay_us != before.delay_us:
             delay_again(queue, at_us)
+        if self._around.changes is not None:
+            self._around.changes.note_queue(queue)
         self._tell(Event("queue_changed", at_us, queue.address))
 
     def _leave(self, at_us: int, address: QueueAddress) -> None:
@@ -162,6 +164,8 @@ class Directory:
         if not names:
             del self._names[address[:2]]
         self._note_source(address, queue.settings.redrive, None)
+        if self._around.changes is not None:
+            self._around.changes.note_removal(queue, self._deleted.get(address, at_us))
         self._tell(Event("queue_deleted", at_us, address))
         self._removed(address)
 
@@ -171,6 +175,37 @@ class Directory:
             return 0
         self._counts[address.name, what] += 1
         return self._around.lag_us("queue.lag", (address.name, what, self._counts[address.name, what]), most_us)
+
+    def put_back(self, queues: Iterable[Queue], made: int, deleted: Iterable[tuple[QueueAddress, int]]) -> None:
+        """Begin with these queues, and with these names refused until then.
+
+        Args:
+            queues: no two of a name.
+            made: how many queues there ever were.
+            deleted: names that are refused.
+
+        Raises:
+            ValueError: two have one name.
+        """
+        self._made = made
+        for queue in queues:
+            if queue.address in self.queues:
+                raise ValueError(f"there are two queues {queue.address.arn}")
+            self._list(queue)
+        for address, until_us in sorted(deleted, key=lambda each: each[1]):
+            # A queue of the name may have been made since.
+            if address not in self.queues:
+                self._refuse(address, until_us)
+
+    def _list(self, queue: Queue) -> None:
+        address = queue.address
+        self.queues[address] = queue
+        insort(self._names.setdefault(address[:2], []), address.name)
+        self._note_source(address, None, queue.settings.redrive)
+
+    def _refuse(self, address: QueueAddress, until_us: int) -> None:
+        self._deleted[address] = until_us
+        self._deletions.append((until_us, address))
 
     # --- finding ----------------------------------------------------------------------------------------------------
 

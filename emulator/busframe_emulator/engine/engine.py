@@ -58,9 +58,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from busframe_emulator.delivery import Chooser
+    from busframe_emulator.engine.changes import Changes
     from busframe_emulator.engine.events import Sink
     from busframe_emulator.engine.ids import Ids
     from busframe_emulator.engine.queue import Queue
+    from busframe_emulator.engine.records import Saved
     from busframe_emulator.engine.requests import Delivery, Reply, Request
     from busframe_emulator.engine.settings import QueueAddress, QueueView
 
@@ -77,10 +79,22 @@ class Engine:
         chooser: decides where SQS leaves a choice.
         sink: is told every event, in order, during the call in which it comes to light.
         limits: bounds that a test may want smaller.
+        changes: is told of whatever has to survive the process; None if nothing has to.
+        saved: begin with what `changes` handed out before, for the same salt.
+
+    Raises:
+        ValueError: what was saved contradicts itself.
     """
 
     def __init__(
-        self, *, ids: Ids, chooser: Chooser = CALM, sink: Sink | None = None, limits: Limits | None = None
+        self,
+        *,
+        ids: Ids,
+        chooser: Chooser = CALM,
+        sink: Sink | None = None,
+        limits: Limits | None = None,
+        changes: Changes | None = None,
+        saved: Saved | None = None,
     ) -> None:
         self.answers: list[tuple[int, Deliveries]] = []
         self._timers = Timers()
@@ -95,6 +109,7 @@ class Engine:
             sink=sink,
             touched=self._touched,
             answers=self.answers,
+            changes=changes,
         )
         self._moves = MoveTasks(self._around, ids)
         self._directory = Directory(self._around, ids, removed=self._moves.forget)
@@ -120,6 +135,10 @@ class Engine:
             ListMoves: self._list_moves,
             CancelMove: self._cancel_move,
         }
+        if saved is not None:
+            from busframe_emulator.engine.restoring import restore  # most engines begin with nothing
+
+            restore(saved, self._around, self._directory, self._moves, ids)
 
     # --- what a driver calls ----------------------------------------------------------------------------------------
 
@@ -293,10 +312,13 @@ class Engine:
         return _DONE
 
     def _tag_queue(self, now_us: int, request: TagQueue) -> Done:  # noqa: ARG002 - all actions are called alike
-        tags = self._queue(request.queue).tags
+        queue = self._queue(request.queue)
+        tags = queue.tags
         tags.update(request.add)
         for key in request.remove:
             tags.pop(key, None)
+        if self._around.changes is not None:
+            self._around.changes.note_queue(queue)
         return _DONE
 
     def _delete_queue(self, now_us: int, request: DeleteQueue) -> Done:

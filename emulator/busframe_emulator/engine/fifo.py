@@ -123,6 +123,17 @@ class FifoOrder:
                 group.served = self._services
                 self._refresh(group)
 
+    def when_served(self, name: str) -> int:
+        """When a group was last served; 0 if it never was, or is not there."""
+        group = self._groups.get(name)
+        return 0 if group is None else group.served
+
+    def put_back(self, name: str, served: int) -> None:
+        """Note when a group was last served, before any of its messages becomes visible."""
+        self._services = max(self._services, served)
+        if name in self._groups:
+            self._groups[name].served = served
+
     def is_head(self, message: Message) -> bool:
         """Whether it is the first of its group."""
         rare = message.rare

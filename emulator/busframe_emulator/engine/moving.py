@@ -25,9 +25,12 @@ from busframe_emulator.engine.settings import SECOND_US
 from busframe_emulator.engine.transfers import redrive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from busframe_emulator.engine.ids import Ids
     from busframe_emulator.engine.message import Message
     from busframe_emulator.engine.queue import Queue, Surroundings
+    from busframe_emulator.engine.records import MoveRecord
     from busframe_emulator.engine.requests import CancelMove, ListMoves, StartMove
     from busframe_emulator.engine.settings import QueueAddress
 
@@ -43,32 +46,36 @@ TOO_LONG: Final = "TaskTimedOut"
 class MoveTask:
     """One task; its timer makes the next move.
 
-    Attributes:
+    Args:
+        queue: whose messages it moves.
+        tasks: of that queue, this one to be.
         view: what can be seen of it.
+        position, last: the ordinals of the next message to look at (0: none looked at yet) and of the last.
+
+    Attributes:
+        view, position, last: as above, and as they change.
     """
 
-    __slots__ = ("_last", "_per_s", "_position", "_queue", "_until_us", "timer", "view")
+    __slots__ = ("_per_s", "_queue", "_tasks", "_until_us", "last", "position", "timer", "view")
 
-    def __init__(self, queue: Queue, task_id: str, request: StartMove, now_us: int) -> None:
+    def __init__(
+        self, queue: Queue, tasks: deque[MoveTask], view: MoveTaskView, *, position: int = 0, last: int
+    ) -> None:
         self._queue = queue
-        self._per_s = request.per_s or queue.around.limits.moves_per_s
-        self._until_us = now_us + queue.around.limits.move_task_us_max
-        self._position = 0
-        self._last = queue.last_ordinal
+        self._tasks = tasks
+        self._per_s = view.per_s or queue.around.limits.moves_per_s
+        self._until_us = view.started_us + queue.around.limits.move_task_us_max
+        self.position = position
+        self.last = last
         self.timer = 0
-        self.view = MoveTaskView(
-            task_id=task_id,
-            source=request.source,
-            destination=request.destination,
-            per_s=request.per_s,
-            status="RUNNING",
-            to_move=queue.visible,
-            started_us=now_us,
-        )
-        self._plan()
+        self.view = view
+        if view.status == "RUNNING":
+            self._plan()
 
     def fire(self, at_us: int) -> None:
         """Move one message, or find that there is none left."""
+        if self._queue.around.changes is not None:
+            self._queue.around.changes.note_moves(self._queue, self._tasks)
         if at_us >= self._until_us:
             self._fail(TOO_LONG)
             return
@@ -101,23 +108,27 @@ class MoveTask:
 
     def _next_message(self) -> Message | None:
         messages, groups = self._queue.messages, self._queue.groups
-        if not self._position:
-            self._position = self._queue.ageing.first_ordinal()
-        while self._position <= self._last:
-            message = messages.get(self._position)
-            self._position += 1
+        if not self.position:
+            self.position = self._queue.ageing.first_ordinal()
+        while self.position <= self.last:
+            message = messages.get(self.position)
+            self.position += 1
             if message is not None and message.state == VISIBLE and (groups is None or groups.is_head(message)):
                 return message
         return None
 
 
 class MoveTasks:
-    """The tasks of all queues."""
+    """The tasks of all queues.
+
+    Attributes:
+        made: how many there ever were.
+    """
 
     def __init__(self, around: Surroundings, ids: Ids) -> None:
         self._around = around
         self._ids = ids
-        self._made = 0
+        self.made = 0
         self._tasks: dict[QueueAddress, deque[MoveTask]] = {}
 
     def start(self, now_us: int, request: StartMove, *, has_sources: bool) -> MoveStarted:
@@ -149,10 +160,37 @@ class MoveTasks:
         tasks_max = self._around.limits.move_tasks_max
         if self._count_running(request.source) >= tasks_max:
             raise _refusal(f"There are already {tasks_max} tasks running, which is the most an account may have.")
-        self._made += 1
-        task = MoveTask(queue, self._ids.task_id(self._made), request, now_us)
-        tasks.appendleft(task)
-        return MoveStarted(task_id=task.view.task_id)
+        self.made += 1
+        view = MoveTaskView(
+            task_id=self._ids.task_id(self.made),
+            source=request.source,
+            destination=destination,
+            per_s=request.per_s,
+            status="RUNNING",
+            to_move=queue.visible,
+            started_us=now_us,
+        )
+        tasks.appendleft(MoveTask(queue, tasks, view, last=queue.last_ordinal))
+        if self._around.changes is not None:
+            self._around.changes.note_moves(queue, tasks, self.made)
+        return MoveStarted(task_id=view.task_id)
+
+    def put_back(self, queue: Queue, records: Iterable[MoveRecord]) -> None:
+        """Go on with a queue's tasks, newest first; one that is running has its next move when it is due."""
+        tasks = self._tasks[queue.address] = deque[MoveTask](maxlen=KEPT_MAX)
+        for record in records:
+            view = MoveTaskView(
+                task_id=record.task_id,
+                source=queue.address,
+                destination=record.destination,
+                per_s=record.per_s,
+                status=record.status,
+                moved=record.moved,
+                to_move=record.to_move,
+                failure=record.failure,
+                started_us=record.started_us,
+            )
+            tasks.append(MoveTask(queue, tasks, view, position=record.position, last=record.last))
 
     def list(self, request: ListMoves) -> MoveTaskViews:
         """Show the newest tasks of a queue, newest first."""
@@ -162,12 +200,15 @@ class MoveTasks:
 
     def cancel(self, request: CancelMove) -> MoveCancelled:
         """End a running task; what it has moved stays where it is."""
-        self._source(request.source)
-        for task in self._tasks.get(request.source, ()):
+        queue = self._source(request.source)
+        tasks = self._tasks.get(request.source, ())
+        for task in tasks:
             if task.view.task_id == request.task_id:
                 if task.view.status != "RUNNING":
                     raise _refusal("Value for parameter TaskHandle is invalid. Reason: The task is not running.")
                 task.cancel()
+                if self._around.changes is not None:
+                    self._around.changes.note_moves(queue, tasks)
                 return MoveCancelled(moved=task.view.moved)
         raise SqsError("ResourceNotFoundException", "Task does not exist.")
 

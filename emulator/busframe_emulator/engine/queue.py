@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine.ageing import Ageing
 from busframe_emulator.engine.attempts import Attempts
-from busframe_emulator.engine.deduplication import DeduplicationWindow
+from busframe_emulator.engine.deduplication import DeduplicationWindow, FirstSend
 from busframe_emulator.engine.events import Event
 from busframe_emulator.engine.fairness import FairOrder
 from busframe_emulator.engine.fifo import FifoOrder
+from busframe_emulator.engine.ids import sequence_number
 from busframe_emulator.engine.message import BURIED, DELAYED, GONE, IN_FLIGHT, NOTHING_RARE, VISIBLE, Message
 from busframe_emulator.engine.requests import Deliveries
 from busframe_emulator.engine.settings import QueueView
@@ -29,6 +30,7 @@ from busframe_emulator.engine.standard import StandardOrder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from busframe_emulator.engine.changes import Changes
     from busframe_emulator.engine.events import Kind, Sink
     from busframe_emulator.engine.ids import QueueIds
     from busframe_emulator.engine.lagging import LaterChange
@@ -53,6 +55,7 @@ class Surroundings:
         ask: the chooser's question, or None if all is calm.
         touched: queues in which a message became visible while somebody waited.
         answers: what waiters are to be told.
+        changes: is told of whatever has to survive the process; None if nothing has to.
     """
 
     queues: dict[QueueAddress, Queue]
@@ -62,6 +65,7 @@ class Surroundings:
     sink: Sink | None
     touched: list[Queue]
     answers: list[tuple[int, Deliveries]]
+    changes: Changes | None
 
     def lag_us(self, site: str, key: tuple[str | int, ...], most_us: int) -> int:
         """Ask how much later something is to happen: 0 if all is calm."""
@@ -73,6 +77,7 @@ class Queue:
     """A queue and its messages.
 
     Attributes:
+        number: it is the so manieth queue of its engine.
         messages: all but those that are gone, by ordinal and in that order.
         last_ordinal: of the message that came last; 0 if none ever came.
         visible, in_flight, delayed: how many messages are in that state.
@@ -83,6 +88,7 @@ class Queue:
         order: what comes next.
         groups, deduplication, attempts: of a FIFO queue; `groups` is its order.
         waiters: by number, first come first.
+        saved_ordinal: of the last message that `changes` handed out.
     """
 
     __slots__ = (
@@ -100,10 +106,12 @@ class Queue:
         "last_ordinal",
         "messages",
         "modified_us",
+        "number",
         "order",
         "pending",
         "purged_us",
         "receives",
+        "saved_ordinal",
         "settings",
         "shown",
         "tags",
@@ -116,6 +124,7 @@ class Queue:
         around: Surroundings,
         address: QueueAddress,
         *,
+        number: int,
         ids: QueueIds,
         settings: QueueSettings,
         tags: Mapping[str, str],
@@ -123,6 +132,7 @@ class Queue:
     ) -> None:
         self.around = around
         self.address = address
+        self.number = number
         self.ids = ids
         self.settings = settings
         self.tags = dict(tags)
@@ -132,6 +142,7 @@ class Queue:
         self.waiters: OrderedDict[int, Waiter] = OrderedDict()
         self.messages: dict[int, Message] = {}
         self.last_ordinal = 0
+        self.saved_ordinal = 0
         self.receives = 0
         self.counters: dict[str, int] = {}
         self.pending: LaterChange | None = None
@@ -169,6 +180,8 @@ class Queue:
             message.state = DELAYED
             self.delayed += 1
             self.around.timers.arm(now_us + delay_us, message)
+            if self.around.changes is not None:
+                self.around.changes.note(message, now_us + delay_us)
         else:
             self.show(message, now_us)
 
@@ -190,6 +203,8 @@ class Queue:
             message.rare.copies = 0
         self.visible += 1
         self.order.became_visible(message, at_us)
+        if self.around.changes is not None:
+            self.around.changes.note(message)
         if self.waiters:
             self.around.touched.append(self)
 
@@ -207,6 +222,8 @@ class Queue:
             self.in_flight += 1
             self.order.hidden(message)
         self.around.timers.arm(until_us, message)
+        if self.around.changes is not None:
+            self.around.changes.note(message, until_us)
 
     def bury(self, message: Message, now_us: int, burial_us: int) -> None:
         """Delete it, as far as the caller can see, until it comes back."""
@@ -217,6 +234,8 @@ class Queue:
             message.rare.copies = 0
         self.order.removed(message)
         self.around.timers.arm(now_us + burial_us, message)
+        if self.around.changes is not None:
+            self.around.changes.note(message, now_us + burial_us)
         if self.visible:
             # There is room in flight for one more.
             self.wake()
@@ -230,6 +249,8 @@ class Queue:
             message.rare.copies = 0
         del self.messages[message.ordinal]
         self.order.removed(message)
+        if self.around.changes is not None:
+            self.around.changes.note(message)
         if self.visible and self.waiters:
             # The head of a FIFO group left: those behind it may be what a waiting receive waits for.
             self.around.touched.append(self)
@@ -273,6 +294,10 @@ class Queue:
         """The messages with a greater ordinal, in the order they came, hidden and delayed ones included."""
         return (message for message in self.messages.values() if message.ordinal > ordinal and message.state != BURIED)
 
+    def first_send(self, ordinal: int) -> FirstSend:
+        """What a FIFO queue answered when this message was sent."""
+        return FirstSend(self.ids.message_id(ordinal), sequence_number(ordinal))
+
     def message_id(self, message: Message) -> str:
         """What clients know a message of this queue by."""
         return (message.rare or NOTHING_RARE).message_id or self.ids.message_id(message.ordinal)
@@ -315,6 +340,8 @@ class Queue:
         self.ageing.clear()
         self.visible = self.in_flight = self.delayed = 0
         self.purged_us = now_us
+        if self.around.changes is not None:
+            self.around.changes.note_purge(self)
         self.tell("purged", now_us)
 
     def purge_up_to(self, at_us: int, last: int) -> None:

@@ -135,6 +135,8 @@ def _deliver(queue: Queue, message: Message, now_us: int, visibility_us: int) ->
         message.first_received_us = now_us
     if visibility_us:
         around.timers.arm(now_us + visibility_us, message)
+        if around.changes is not None:
+            around.changes.note(message, now_us + visibility_us)
     else:
         queue.release(message, now_us)
     if around.sink is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from busframe_emulator.engine.deduplication import FirstSend
 from busframe_emulator.engine.errors import SqsError, invalid_value
 from busframe_emulator.engine.events import Event
 from busframe_emulator.engine.ids import sequence_number
@@ -70,9 +69,11 @@ def _send_ordered(queue: Queue, now_us: int, request: Send, groups: FifoOrder) -
     rare.sequence = sequence_number(message.ordinal)
     groups.add(message, rare)
     queue.enter(message, now_us, queue.settings.delay_us)
-    message_id = queue.ids.message_id(message.ordinal)
-    window.remember(now_us, scope, known_by, FirstSend(message_id, rare.sequence))
-    return Sent(message_id=message_id, sequence=rare.sequence)
+    first = queue.first_send(message.ordinal)
+    until_us = window.remember(now_us, scope, known_by, first)
+    if queue.around.changes is not None:
+        queue.around.changes.note_seen(queue, until_us, scope, known_by, message.ordinal)
+    return Sent(message_id=first.message_id, sequence=first.sequence)
 
 
 def deduplication_id(queue: Queue, request: Send) -> str:
@@ -107,6 +108,8 @@ def delay_again(queue: Queue, now_us: int) -> None:
         due_us = message.sent_us + queue.settings.delay_us + queue.lag_us(message)
         if due_us > now_us:
             queue.around.timers.arm(due_us, message)
+            if queue.around.changes is not None:
+                queue.around.changes.note(message, due_us)
             if queue.around.sink is not None:
                 queue.around.sink(Event("visibility_changed", now_us, queue.address, message.ordinal, 0, due_us))
         else:
