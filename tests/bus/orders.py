@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from busframe import Command, Event, command, event
+from busframe import command, event
 
 
 @event("shop.order.placed", key="customer")
 @dataclass(frozen=True)
-class OrderPlaced(Event):
+class OrderPlaced:
     order: str
     customer: str = "ada"
 
 
 @event("shop.order.cancelled")
 @dataclass(frozen=True)
-class OrderCancelled(Event):
+class OrderCancelled:
     order: str
 
 
 @command("shop.invoice.print")
 @dataclass(frozen=True)
-class PrintInvoice(Command):
+class PrintInvoice:
     order: str

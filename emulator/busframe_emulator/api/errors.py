@@ -65,6 +65,7 @@ def _rows() -> dict[str, WireError]:
         (GENERIC, "UnknownOperationException", "InvalidAction", 400),
         (GENERIC, "SerializationException", "MalformedInput", 400),
         (GENERIC, "InternalFailure", "InternalFailure", 500),
+        (GENERIC, "ServiceUnavailable", "ServiceUnavailable", 503),
     )
     return {shape: WireError(f"{namespace}#{shape}", code, status) for namespace, shape, code, status in table}
 

@@ -16,13 +16,14 @@ class Clock:
 
     Args:
         manual: stand still at first.
+        start_us: what time it is; None for the wall clock's.
     """
 
     __slots__ = ("_monotonic_ns", "_offset_us")
 
-    def __init__(self, *, manual: bool = False) -> None:
+    def __init__(self, *, manual: bool = False, start_us: int | None = None) -> None:
         self._monotonic_ns = _running
-        self._offset_us = _wall_us() - _running() // 1000
+        self._offset_us = (_wall_us() if start_us is None else start_us) - _running() // 1000
         self.set_manual(manual)
 
     def now_us(self) -> int:

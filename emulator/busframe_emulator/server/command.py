@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from busframe_emulator.server.emulator import EmulatorServer
+from busframe_emulator.server.persistence.errors import DataDirectoryError
 from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: the arguments, without the program's name; None for those of the process.
 
     Returns:
-        The exit status: 0 when it was stopped, 1 when it could not begin.
+        The exit status: 0 when it was stopped, 1 when it could not begin, or not go on.
     """
     options = _parser().parse_args(argv)
     try:
@@ -39,7 +40,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"busframe emulator: {error}", file=sys.stderr)  # noqa: T201 - this is a program
         return 1
     try:
-        asyncio.run(_serve(server, options))
+        return asyncio.run(_serve(server, options))
+    except (ValueError, DataDirectoryError) as error:
+        print(f"busframe emulator: {error}", file=sys.stderr)  # noqa: T201 - this is a program
+        return 1
     except OSError as error:
         reason = error.strerror or error
         print(f"busframe emulator: cannot listen on {options.host}:{options.port}: {reason}", file=sys.stderr)  # noqa: T201
@@ -68,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cors", metavar="ORIGIN", action="append", default=[], help="let web pages from there use SQS"
     )
+    parser.add_argument("--data", metavar="DIR", help="keep everything in this directory (default: nothing is kept)")
     return parser
 
 
@@ -112,12 +117,14 @@ def _make_server(options: argparse.Namespace) -> EmulatorServer:
         enforce_policies=options.enforce_policies,
         public_url=options.public_url,
         cors=options.cors,
+        data=options.data,
     )
 
 
-async def _serve(server: EmulatorServer, options: argparse.Namespace) -> None:
+async def _serve(server: EmulatorServer, options: argparse.Namespace) -> int:
     await server.start(options.host, options.port)
     stopped = asyncio.Event()
+    server.on_failure = stopped.set
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
@@ -133,3 +140,4 @@ async def _serve(server: EmulatorServer, options: argparse.Namespace) -> None:
     )
     await stopped.wait()
     await server.stop()
+    return 0 if server.failure is None else 1

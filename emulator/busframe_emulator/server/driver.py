@@ -11,14 +11,14 @@ from busframe_emulator.server.metrics import HOLDS_MANY
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, TimerHandle  # noqa: TID251 - the server is what owns the loop
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from busframe_emulator.api.actions import Input, ReceiveMessage
     from busframe_emulator.api.caller import Caller
     from busframe_emulator.api.results import AnyResult
     from busframe_emulator.api.service import Action
     from busframe_emulator.engine import Engine
-    from busframe_emulator.engine.requests import Deliveries
+    from busframe_emulator.engine.requests import Deliveries, Delivery
     from busframe_emulator.server.clock import Clock
     from busframe_emulator.server.metrics import Metrics
     from busframe_emulator.wire.message import Response
@@ -35,24 +35,47 @@ class Receiver(Protocol):
         ...
 
 
-class _Pending(NamedTuple):
+class Wording(Protocol):
+    """How answers are put, in the protocol and the terms in which was asked."""
+
+    def encode(self, result: AnyResult, /) -> Response:
+        """Put a result."""
+        ...
+
+    def encode_error(self, error: SqsError, /) -> Response:
+        """Put a refusal."""
+        ...
+
+
+class Pending(NamedTuple):
+    """A receive that waits."""
+
     receiver: Receiver
     request: ReceiveMessage
-    encode: Callable[[AnyResult], Response]
+    wording: Wording
+
+    def show(self, deliveries: Sequence[Delivery]) -> Response:
+        """Put its answer."""
+        return self.wording.encode(show_deliveries(self.request, deliveries))
 
 
 class Driver:
     """One engine on one event loop. All methods are for the loop's own thread.
 
     There is one timer, set to the engine's earliest due time, however many messages and receivers there are.
+
+    Attributes:
+        failure: why nothing can be answered any more; None while all is well.
     """
+
+    failure: str | None = None
 
     def __init__(self, engine: Engine, clock: Clock, loop: AbstractEventLoop, metrics: Metrics) -> None:
         self._engine = engine
         self._clock = clock
         self._loop = loop
         self._metrics = metrics
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Pending] = {}
         self._timer: TimerHandle | None = None
         self._timer_us = _NEVER_US
 
@@ -62,9 +85,16 @@ class Driver:
         caller: Caller,
         request: Input,
         receiver: Receiver,
-        encode: Callable[[AnyResult], Response],
+        wording: Wording,
     ) -> Response | int:
         """Do what is asked: a response, or the number under which the receiver now waits for one.
+
+        Args:
+            action: what.
+            caller: by whom.
+            request: with what.
+            receiver: who may have to wait for the answer.
+            wording: puts the answer.
 
         Raises:
             SqsError: refused.
@@ -89,12 +119,12 @@ class Driver:
                 self._set_timer(due_us)
         if isinstance(result, Waiting):
             if answer is not None:
-                return encode(show_deliveries(result.request, answer.deliveries))
-            self._pending[result.waiter] = _Pending(receiver, result.request, encode)
+                return wording.encode(show_deliveries(result.request, answer.deliveries))
+            self._pending[result.waiter] = Pending(receiver, result.request, wording)
             return result.waiter
         if type(result) in HOLDS_MANY:
             self._metrics.note(result)
-        return encode(result)
+        return wording.encode(result)
 
     @property
     def engine(self) -> Engine:
@@ -115,7 +145,12 @@ class Driver:
         """Answer everybody who waits with nothing: the server stops."""
         for waiter, pending in list(self._pending.items()):
             self.cancel(waiter)
-            pending.receiver.answer(pending.encode(show_deliveries(pending.request, ())))
+            pending.receiver.answer(pending.show(()))
+
+    def settled(self, response: Response, receiver: Receiver, wording: Wording) -> Response | int:
+        """Give an answer that `perform` did not make, or the number under which the receiver waits until it holds."""
+        del receiver, wording  # nothing to wait for: what happens here is not kept
+        return response
 
     def advance(self, seconds: float) -> None:
         """Move the clock on, and do what then is due."""
@@ -132,6 +167,13 @@ class Driver:
         self.release_all()
         self._engine = engine
         self._wake()
+
+    async def start(self) -> None:
+        """Be ready, before anybody is served."""
+
+    async def aclose(self) -> None:
+        """Do nothing any more."""
+        self.stop()
 
     def stop(self) -> None:
         """Let go of the timer."""
@@ -157,9 +199,12 @@ class Driver:
             if waiter == parked:
                 answer = reply
                 continue
-            pending = self._pending.pop(waiter)
-            pending.receiver.answer(pending.encode(show_deliveries(pending.request, reply.deliveries)))
+            self._answer(waiter, self._pending.pop(waiter), reply.deliveries)
         return answer
+
+    def _answer(self, waiter: int, pending: Pending, deliveries: Sequence[Delivery]) -> None:
+        del waiter  # known by it to those who hold answers back
+        pending.receiver.answer(pending.show(deliveries))
 
     def _set_timer(self, due_us: int) -> None:
         # An earlier time replaces the timer. When what was due earliest is cancelled the timer stays: it then finds

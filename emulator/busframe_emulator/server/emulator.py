@@ -18,13 +18,15 @@ from busframe_emulator.server.routes import Routes
 from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION, Callers, check_public_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from busframe_emulator.api.guard import Guard
     from busframe_emulator.engine.settings import Limits
     from busframe_emulator.server.access_log import AccessLog
     from busframe_emulator.server.configuration import QueuePlan
     from busframe_emulator.server.control import Control
+    from busframe_emulator.server.persistence.journal import Journal
     from busframe_emulator.wire.verified import Keys, VerifiedCallers
 
 FLUSH_S: Final = 0.5
@@ -47,6 +49,10 @@ class EmulatorServer:
         enforce_policies: refuse what the queues' policies, and the actions of the keys, do not allow.
         public_url: what queue URLs begin with; None for the host as each caller writes it.
         cors: origins of the web pages that may use SQS from a browser, "*" for all; no page of another site otherwise.
+        data: directory to keep everything in, so that it survives the process; None keeps nothing.
+
+    Attributes:
+        on_failure: is called when the data cannot be kept any more: every request is refused from then on.
 
     Raises:
         ValueError: what is asked for cannot be.
@@ -66,6 +72,7 @@ class EmulatorServer:
         enforce_policies: bool = False,
         public_url: str | None = None,
         cors: Sequence[str] = (),
+        data: str | Path | None = None,
     ) -> None:
         if keys is not None and not enforce_policies and any(key.actions is not None for key in keys.keys):
             raise ValueError("keys that are limited to some actions need policies to be enforced")
@@ -86,8 +93,11 @@ class EmulatorServer:
         self._control_token = control_token
         self._manual_clock = manual_clock
         self._queues = queues
+        self._data = data
+        self._journal: Journal | None = None
         self._host = ""
         self._port = 0
+        self.on_failure: Callable[[], None] = _ignore
 
     @property
     def port(self) -> int:
@@ -109,13 +119,24 @@ class EmulatorServer:
 
         Raises:
             OSError: the address cannot be listened on.
+            ConfigurationError: the queues that are kept do not allow those that are to be there.
+            DataDirectoryError: the directory for the data cannot be used.
         """
         loop = asyncio.get_running_loop()
-        self._driver = Driver(self._engine, Clock(manual=self._manual_clock), loop, self._metrics)
+        self._driver = await self._make_driver(loop)
+        try:
+            await self._begin(loop, host, port)
+        except BaseException:
+            await self._driver.aclose()
+            raise
+        self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+
+    async def _begin(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
         if self._queues:
             from busframe_emulator.server.configuration import create_queues  # few have a file of queues
 
             create_queues(self._engine, self._driver.clock.now_us(), self._queues)
+        await self._driver.start()
         routes = Routes(
             self._driver,
             self._callers,
@@ -131,14 +152,13 @@ class EmulatorServer:
         self._listener = await loop.create_server(lambda: connection_class(self._shared), host, port, backlog=_BACKLOG)
         self._host = host
         self._port = self._listener.sockets[0].getsockname()[1]
-        self._sweeper = loop.call_later(SWEEP_S, self._sweep)
 
     async def stop(self) -> None:
         """Answer those who wait with nothing, let last answers go out for `FLUSH_S` seconds at most, and leave."""
         self._listener.close()
         self._sweeper.cancel()
         self._driver.release_all()
-        self._driver.stop()
+        await self._driver.aclose()
         connections = self._shared.connections
         for connection in list(connections):
             connection.close()
@@ -155,8 +175,30 @@ class EmulatorServer:
 
     def reset(self) -> None:
         """Be without queues, as at first. Who waits is answered with nothing; the clock goes on as it is."""
-        self._engine = self._new_engine()
+        self._engine = self._new_engine() if self._journal is None else self._journal.begin_anew(self._limits)
         self._driver.replace(self._engine)
+
+    @property
+    def failure(self) -> str | None:
+        """Why every request is refused; None while all is well."""
+        return self._driver.failure
+
+    async def _make_driver(self, loop: asyncio.AbstractEventLoop) -> Driver:
+        if self._data is None:
+            return Driver(self._engine, Clock(manual=self._manual_clock), loop, self._metrics)
+        from busframe_emulator.server.persistence.driver import DurableDriver  # few keep anything
+        from busframe_emulator.server.persistence.journal import open_journal
+
+        self._journal = journal = await open_journal(self._data, self._limits, _salt)
+        self._engine = journal.engine
+        clock = Clock(manual=self._manual_clock)
+        # A clock that stands goes on from where it stood; the other from the present, unless it was ahead of that.
+        if journal.began_us and (self._manual_clock or clock.now_us() < journal.began_us):
+            clock = Clock(manual=self._manual_clock, start_us=journal.began_us)
+        return DurableDriver(journal, clock, loop, self._metrics, self._tell_failure)
+
+    def _tell_failure(self) -> None:
+        self.on_failure()
 
     def _new_engine(self) -> Engine:
         # A salt of its own, so that receipts of before a reset mean nothing after it.
@@ -192,3 +234,7 @@ class EmulatorServer:
 
 def _salt() -> int:
     return int.from_bytes(os.urandom(8))
+
+
+def _ignore() -> None:
+    """Nobody wants to know."""

@@ -42,6 +42,7 @@ _PAGES: Final = {
 }
 _NOT_FOUND: Final = Response(404, _TEXT, b"There is nothing here.\n")
 _FAILED: Final = Response(500, _TEXT, b"The emulator failed. Its log says why.\n")
+_UNAVAILABLE: Final = Response(503, b"application/json", b'{"status":"failed"}')
 _NOT_ALLOWED: Final = Response(405, _TEXT, b"Only GET, HEAD and POST.\n", b"Allow: GET, HEAD, POST\r\n")
 
 
@@ -137,7 +138,7 @@ class Routes:
             action, given = json10.decode(target, request.body)
             if self._guard is not None:
                 action = self._guard.before(action, receiver.peer)
-            outcome = self._driver.perform(action, caller, given, receiver, json10.encode)
+            outcome = self._driver.perform(action, caller, given, receiver, json10)
         except SqsError as error:
             return self._refused(target, json10.encode_error(error))
         except Exception:  # noqa: BLE001 - a bug must not take the server down, nor leave the client without an answer
@@ -153,12 +154,14 @@ class Routes:
         if path == b"/" and not parameters and request.method != b"POST" and b"text/html" in _accepted(request):
             return self._handle_control(request, receiver, b"/_busframe/page/", b"")
         if request.method in {b"GET", b"HEAD"} and not parameters and path.count(b"/") == 1:
+            if path == b"/health" and self._driver.failure is not None:
+                return _UNAVAILABLE
             return _PAGES.get(path, _NOT_FOUND)
         if request.method not in {b"GET", b"POST"}:
             return _NOT_ALLOWED
         return self._handle_query(request, receiver, path.decode("latin-1"), parameters)
 
-    def _handle_control(self, request: Request, client: Client, path: bytes, parameters: bytes) -> Response:
+    def _handle_control(self, request: Request, client: Client, path: bytes, parameters: bytes) -> Response | int:
         if self._control is None:
             self._control = self._make_control()
         try:
@@ -185,7 +188,7 @@ class Routes:
             action, given = query.decode(asked, path)
             if self._guard is not None:
                 action = self._guard.before(action, receiver.peer)
-            outcome = self._driver.perform(action, caller, given, receiver, answers.encode)
+            outcome = self._driver.perform(action, caller, given, receiver, answers)
         except SqsError as error:
             return self._refused(target, answers.encode_error(error))
         except Exception:  # noqa: BLE001 - as above

@@ -15,6 +15,7 @@ from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from busframe_emulator.engine.settings import Limits
@@ -30,7 +31,11 @@ class ThreadedServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="busframe-emulator", daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(server.start(), self._loop).result()
+        try:
+            asyncio.run_coroutine_threadsafe(server.start(), self._loop).result()
+        except BaseException:
+            self._end()
+            raise
 
     @property
     def url(self) -> str:
@@ -55,6 +60,9 @@ class ThreadedServer:
         if not self._thread.is_alive():
             return
         asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result()
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -84,8 +92,12 @@ def run_in_thread(
     enforce_policies: bool = False,
     public_url: str | None = None,
     cors: Sequence[str] = (),
+    data: str | Path | None = None,
 ) -> ThreadedServer:
-    """Start a server on a free port of the loopback address; it stops when the `with` block ends, or by `stop`."""
+    """Start a server on a free port of the loopback address; it stops when the `with` block ends, or by `stop`.
+
+    Raises what `EmulatorServer` and its `start` raise.
+    """
     return ThreadedServer(
         EmulatorServer(
             region=region,
@@ -98,5 +110,6 @@ def run_in_thread(
             enforce_policies=enforce_policies,
             public_url=public_url,
             cors=cors,
+            data=data,
         )
     )

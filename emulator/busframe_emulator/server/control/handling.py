@@ -20,7 +20,6 @@ from busframe_emulator.server.control.exposition import CONTENT_TYPE, expose
 from busframe_emulator.server.page import serve_file
 from busframe_emulator.server.request import HOST
 from busframe_emulator.wire import json10
-from busframe_emulator.wire.message import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from busframe_emulator.server.request import Request
     from busframe_emulator.server.routes import Client
     from busframe_emulator.wire.identity import Callers
+    from busframe_emulator.wire.message import Response
 
 _READS: Final = frozenset({b"GET", b"HEAD"})
 
@@ -53,7 +53,7 @@ class Control:
         self._metrics = metrics
         self._token = token
         self._reset_engine = reset
-        self._table: list[tuple[re.Pattern[str], dict[bytes, Callable[..., Response]]]] = [
+        self._table: list[tuple[re.Pattern[str], dict[bytes, Callable[..., Response | int]]]] = [
             (re.compile(r"/_busframe/queues"), {b"GET": self._queues}),
             (re.compile(r"/_busframe/queues/([^/]+)/([^/]+)/messages"), {b"GET": self._messages}),
             (re.compile(r"/_busframe/clock"), {b"GET": self._clock, b"POST": self._change_clock}),
@@ -62,8 +62,8 @@ class Control:
             (re.compile(r"/metrics"), {b"GET": self._expose}),
         ]
 
-    def handle(self, request: Request, client: Client, path: bytes, query: bytes) -> Response:
-        """Answer a request.
+    def handle(self, request: Request, client: Client, path: bytes, query: bytes) -> Response | int:
+        """Answer a request, or say under which number the client waits for its answer.
 
         Args:
             request: what is asked.
@@ -75,11 +75,14 @@ class Control:
             if (response := serve_file(path)) is not None and request.method in _READS:
                 return response
             access.check(request, client.peer, self._token)
-            return self._dispatch(request, client, path.decode("latin-1"), query)
+            outcome = self._dispatch(request, client, path.decode("latin-1"), query)
+            if isinstance(outcome, int):
+                return outcome
+            return self._driver.settled(outcome, client, json10)
         except RefusedError as refused:
             return refused.response()
 
-    def _dispatch(self, request: Request, client: Client, path: str, query: bytes) -> Response:
+    def _dispatch(self, request: Request, client: Client, path: str, query: bytes) -> Response | int:
         method = b"GET" if request.method in _READS else request.method
         for pattern, methods in self._table:
             found = pattern.fullmatch(path)
@@ -143,7 +146,7 @@ class Control:
         self._reset_engine()
         return answer({})
 
-    def _act(self, request: Request, client: Client, query: bytes, name: str) -> Response:
+    def _act(self, request: Request, client: Client, query: bytes, name: str) -> Response | int:
         """Do an action of SQS, for whom the URL says: the way in of the page, which has no key to sign with."""
         scope = parameters.read_url(query, parameters.ActionScope)
         own = self._own(request)
@@ -153,13 +156,12 @@ class Control:
         target = f"{json10.TARGET_PREFIX}{name}".encode()
         try:
             action, given = json10.decode(target, request.body)
-            done = self._driver.perform(action, caller, given, client, json10.encode)
+            done = self._driver.perform(action, caller, given, client, json10)
         except SqsError as error:
             refused = json10.encode_error(error)
             self._metrics.refuse(target, refused.status)
             return refused
         self._metrics.accepted[target] += 1
-        assert isinstance(done, Response)  # noqa: S101 - nothing but a receive waits
         return done
 
     def _own(self, request: Request) -> Caller:

@@ -1,0 +1,104 @@
+"""An engine with its store: what it was, and what is not on the disk yet."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from busframe_emulator.engine import Engine
+from busframe_emulator.engine.changes import Changes
+from busframe_emulator.engine.ids import Ids
+from busframe_emulator.server.persistence.store import SALT_BYTES, Beginning, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from busframe_emulator.engine.records import Saved
+    from busframe_emulator.engine.settings import Limits
+    from busframe_emulator.server.persistence.store import Store
+
+
+class Journal:
+    """Says what of an engine's changes is durable, and makes the rest so. One commit at a time.
+
+    Attributes:
+        engine: as it was put back, or the one that was begun since.
+        began_us: the engine's time when it was last heard of; 0 if it is new.
+    """
+
+    def __init__(
+        self, store: Store, engine: Engine, changes: Changes, began_us: int, new_salt: Callable[[], int]
+    ) -> None:
+        self.engine = engine
+        self.began_us = began_us
+        self._store = store
+        self._changes = changes
+        self._new_salt = new_salt
+        self._erase: bytes | None = None
+        self._durable = changes.count
+
+    @property
+    def count(self) -> int:
+        """How many changes there ever were."""
+        return self._changes.count
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether anything has changed that is not on the disk."""
+        return self._changes.count != self._durable
+
+    def note_time(self) -> None:
+        """The clock was moved, which has to be remembered though nothing else changed."""
+        self._changes.note_time()
+
+    def begin_anew(self, limits: Limits | None) -> Engine:
+        """Go on with a new engine; with the next commit nothing of the old one is left."""
+        salt = self._new_salt()
+        self._erase = salt.to_bytes(SALT_BYTES)
+        self._changes = Changes(self._changes.count)
+        self._changes.note_time()
+        self.engine = Engine(ids=Ids(salt), limits=limits, changes=self._changes)
+        return self.engine
+
+    async def commit(self, now_us: int) -> None:
+        """Make durable all that has changed up to now.
+
+        Raises:
+            DataDirectoryError: it could not be written.
+        """
+        count = self._changes.count
+        delta = self._changes.take()
+        erase, self._erase = self._erase, None
+        await self._store.write(delta, now_us, erase)
+        self._durable = count
+
+    async def aclose(self) -> None:
+        """Let go of the file. What was not committed is not in it."""
+        await self._store.aclose()
+
+
+async def open_journal(directory: str | Path, limits: Limits | None, new_salt: Callable[[], int]) -> Journal:
+    """Open a directory and put its engine back.
+
+    Args:
+        directory: made if it is not there.
+        limits: of the engine.
+        new_salt: draws 64 bits.
+
+    Raises:
+        DataDirectoryError: it cannot be used.
+    """
+    store = await open_store(Path(directory), new_salt().to_bytes(SALT_BYTES))
+    changes = Changes()
+    try:
+        engine, began_us = await store.load(partial(_put_back, limits=limits, changes=changes))
+    except BaseException:
+        await store.aclose()
+        raise
+    return Journal(store, engine, changes, began_us, new_salt)
+
+
+def _put_back(beginning: Beginning, saved: Saved, *, limits: Limits | None, changes: Changes) -> tuple[Engine, int]:
+    ids = Ids(int.from_bytes(beginning.salt))
+    return Engine(ids=ids, limits=limits, changes=changes, saved=saved), beginning.now_us
