@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 PEEK_MAX: Final = 1_000
 
 
-def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Outgoing]) -> None:
-    """Check a batch to send. A message that is too large alone is not refused here: it fails alone.
+def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[int]:
+    """Check a batch to send, and tell how large each message is.
 
-    Nor does a message count toward the batch's bytes that is larger than any batch may be: where a backend takes it
-    nevertheless (`message_bytes_max`), its body travels by another way.
+    A message that is too large alone is not refused here: it fails alone. Nor does a message count toward the batch's
+    bytes that is larger than any batch may be: where a backend takes it nevertheless (`message_bytes_max`), its body
+    travels by another way.
     """
     _check_entries(capabilities, batch)
     ordered = is_ordered(queue)
@@ -37,10 +38,12 @@ def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Out
         elif message.deduplication_id is not None:
             raise InvalidArgumentError("deduplication_id", message.deduplication_id, f"None: {queue} is not ordered")
         _check_range("delay_s", message.delay_s, capabilities.delay_s_max)
+    sizes_bytes = [message.size_bytes for message in batch]
     largest = min(capabilities.message_bytes_max, capabilities.batch_bytes_max)
-    fitting = sum(m.size_bytes for m in batch if m.size_bytes <= largest)
+    fitting = sum(size for size in sizes_bytes if size <= largest)
     if fitting > capabilities.batch_bytes_max:
         raise InvalidArgumentError("batch", fitting, f"at most {capabilities.batch_bytes_max} bytes in all")
+    return sizes_bytes
 
 
 def check_receive(capabilities: Capabilities, *, limit: int, wait_s: float, lease_s: float) -> None:

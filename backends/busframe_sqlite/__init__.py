@@ -9,7 +9,7 @@ The parts, from the file upwards:
 
     settings, clock              what the URL says; time as the file keeps it
     schema, connection, errors   the file, the one thread that touches it, what SQLite's errors mean
-    transaction, ledger          what an operation may use; many operations in one transaction, each with its own fate
+    transaction, transactor      what work may use; much work in one transaction, each caller with a fate of its own
     queues, sending, claiming,   the operations: plain functions that run inside a transaction, on SQLite's thread
     groups, settling, sweeping,
     peeking, receipts, recipients

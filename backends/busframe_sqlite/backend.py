@@ -13,9 +13,12 @@ from busframe.errors import QueueNotFoundError, UnsupportedError
 from busframe.ledger import Ledger
 from busframe.limits import check_extend, check_peek, check_receive, check_send, check_settle
 from busframe.message import queue_name
-from busframe_sqlite import claiming, peeking, queues, sending, settling, sweeping
+from busframe_sqlite import peeking, queues, sweeping
+from busframe_sqlite.claiming import Claiming, give_back
 from busframe_sqlite.clock import to_s, to_us
 from busframe_sqlite.recipients import SqliteRecipients
+from busframe_sqlite.sending import Batch, Sending
+from busframe_sqlite.settling import Extending, Settling
 from busframe_sqlite.transaction import DEDUPLICATION_WINDOW_US, LEASE_US_MAX
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from busframe_sqlite.waiting import WaitingRoom
 
 _DAY_S: Final = 86_400.0
+_MESSAGE_BYTES: Final = 4_096
+"""So much text is as much work as one message."""
 
 CAPABILITIES: Final = Capabilities(
     ordered=True,
@@ -48,9 +53,9 @@ CAPABILITIES: Final = Capabilities(
     retention_s_max=14 * _DAY_S,
     wait_s_max=3_600.0,
     message_bytes_max=1_048_576,
-    batch_bytes_max=8 * 1_048_576,  # one transaction of this size holds the file for some 50 ms
-    batch_entries_max=100,
-    receive_entries_max=100,
+    batch_bytes_max=8 * 1_048_576,  # one transaction of this size holds the file for some 50 ms, as do
+    batch_entries_max=1_000,  # so many small messages
+    receive_entries_max=1_000,
     dead_letters=True,
     topics=False,
     durable=True,
@@ -98,23 +103,25 @@ class SqliteBackend:
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         """See `busframe.backend.Backend`. `Sent` means committed, and flushed to the disk with `synchronous=full`."""
-        check_send(CAPABILITIES, queue, batch)
+        sizes_bytes = check_send(CAPABILITIES, queue, batch)
         self.ledger.note("send")
-        largest = CAPABILITIES.message_bytes_max
-        return await self.committer.run(partial(sending.send, queue_name=queue, batch=batch, message_bytes_max=largest))
+        weight = len(batch) + sum(sizes_bytes) // _MESSAGE_BYTES
+        return await self.committer.share(
+            Sending(queue, CAPABILITIES.message_bytes_max), Batch(batch, sizes_bytes), weight=weight
+        )
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `busframe.backend.Backend`. What a cancelled receive took is given back and not counted."""
         check_receive(CAPABILITIES, limit=limit, wait_s=wait_s, lease_s=lease_s)
         self.ledger.note("receive")
-        operation = partial(claiming.claim, queue_name=queue, limit=limit, lease_us=to_us(lease_s))
+        claiming = Claiming(queue, to_us(lease_s))
 
         def undo(transaction: Transaction, result: Claim) -> None:
-            claiming.give_back(transaction, queue, [received.receipt for received in result.received])
+            give_back(transaction, queue, [received.receipt for received in result.received])
 
         async def attempt() -> Sequence[Received]:
             while True:
-                claim = await self.committer.run(operation, undo=undo)
+                claim = await self.committer.share(claiming, limit, undo=undo)
                 if claim.received or not claim.unfinished:
                     return claim.received
 
@@ -139,13 +146,13 @@ class SqliteBackend:
         """
         check_settle(CAPABILITIES, batch)
         self.ledger.note("settle")
-        return await self.committer.run(partial(settling.settle, queue_name=queue, batch=batch))
+        return await self.committer.share(Settling(queue), batch, weight=len(batch))
 
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         """See `busframe.backend.Backend`."""
         check_extend(CAPABILITIES, batch)
         self.ledger.note("extend")
-        return await self.committer.run(partial(settling.extend, queue_name=queue, batch=batch))
+        return await self.committer.share(Extending(queue), batch, weight=len(batch))
 
     async def stats(self, queue: QueueName) -> QueueStats:
         """See `busframe.backend.Backend`. Costs a walk over the queue's index: some 10 ms for a million messages."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from itertools import accumulate, chain, islice, takewhile
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, cast
 
 import msgspec
 
 from busframe.message import MessageId, QueueName, Received
 from busframe_sqlite.clock import to_s
-from busframe_sqlite.groups import groups_whose_turn_it_is, note_served, refresh_heads
+from busframe_sqlite.groups import groups_whose_turn_it_is, note_taken, refresh_heads
 from busframe_sqlite.sweeping import STEP, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from busframe.message import Receipt
-    from busframe_sqlite.transaction import Queue, Rows, Transaction
+    from busframe_sqlite.transaction import Queue, Transaction
 
 # Untyped, because MessagePack itself tells text from bytes, and msgspec takes no union of the two.
 _decode: Final = cast("Callable[[bytes], dict[str, str | bytes]]", msgspec.msgpack.Decoder().decode)
@@ -25,6 +26,9 @@ _COLUMNS: Final = (
     "number, visible_at_us, receive_count, sent_at_us, sequence, message_group, message_id, deduplication_id,"
     " dead_letter_source, attributes, body"
 )
+
+_TAKEN_MAX: Final = 4_000
+"""Messages taken in one transaction."""
 
 
 class _Row(NamedTuple):
@@ -54,32 +58,60 @@ class Claim:
     unfinished: bool
 
 
-def claim(transaction: Transaction, queue_name: QueueName, limit: int, lease_us: int) -> Claim:
-    """Take up to `limit` visible messages.
+@dataclass(frozen=True, slots=True)
+class Claiming:
+    """Takes visible messages for receivers, each of which asks for up to so many.
 
     Raises:
         QueueNotFoundError: nothing was taken.
     """
-    queue = transaction.queue(queue_name)
-    if not sweep(transaction, queue):
-        return Claim((), unfinished=True)
+
+    comes_last: ClassVar[bool] = True
+
+    queue_name: QueueName
+    lease_us: int
+
+    def carry_out(self, transaction: Transaction, asked: Sequence[int]) -> Sequence[Claim]:
+        """See `busframe_sqlite.transactor.Work`."""
+        queue = transaction.queue(self.queue_name)
+        if not sweep(transaction, queue):
+            return [Claim([], unfinished=True) for _ in asked]
+        served = _as_many_as(asked, _TAKEN_MAX)
+        shares = _take(transaction, queue, asked[:served])
+        if shares is None:
+            return [Claim([], unfinished=True) for _ in asked]
+        rows = list(chain.from_iterable(shares))
+        if rows:
+            _lease(transaction, queue, rows, self.lease_us)
+        claims = [Claim([_received(transaction, queue, row) for row in share], unfinished=False) for share in shares]
+        return claims + [Claim([], unfinished=bool(shares[-1])) for _ in asked[served:]]
+
+
+def _as_many_as(limits: Sequence[int], most: int) -> int:
+    """How many of the receivers can be served by a transaction that takes `most` messages; at least one."""
+    return max(1, sum(total <= most for total in accumulate(limits)))
+
+
+def _take(transaction: Transaction, queue: Queue, limits: Sequence[int]) -> list[list[_Row]] | None:
+    """Find each receiver's messages, moving those to the dead-letter queue that were received too often.
+
+    None: there are too many of those for one transaction.
+    """
     moved = 0
     while True:
-        rows = _visible_ordered(transaction, queue, limit) if queue.ordered else _visible(transaction, queue, limit)
+        shares = (_share_ordered if queue.ordered else _share)(transaction, queue, limits)
         target = _dead_letter_queue(transaction, queue)
         if target is None or queue.max_receive_count is None:
-            break
-        spent = [row for row in rows if row.receive_count >= queue.max_receive_count]
+            return shares
+        most = queue.max_receive_count
+        spent = [row for share in shares for row in share if row.receive_count >= most]
         if not spent:
-            break
+            return shares
         # Moved before anything is taken, and then looked again: the next in a group may be theirs to hold back.
         _move(transaction, queue, target, spent)
         moved += len(spent)
         if moved >= STEP:
-            return Claim((), unfinished=True)
-    if rows:
-        _lease(transaction, queue, rows, lease_us)
-    return Claim([_received(transaction, queue, row) for row in rows], unfinished=False)
+            return None
 
 
 def give_back(transaction: Transaction, queue_name: QueueName, receipts: Sequence[Receipt]) -> None:
@@ -106,30 +138,35 @@ def read_attributes(stored: bytes | None) -> dict[str, str | bytes]:
     return _decode(stored) if stored else {}
 
 
-def _visible(transaction: Transaction, queue: Queue, limit: int) -> list[_Row]:
+def _share(transaction: Transaction, queue: Queue, limits: Sequence[int]) -> list[list[_Row]]:
     rows = transaction.fetch(
         f"SELECT {_COLUMNS} FROM message WHERE queue_id = ? AND visible_at_us <= ?"  # noqa: S608 - constant columns
         " ORDER BY visible_at_us, number LIMIT ?",
-        (queue.id, transaction.now_us, limit),
+        (queue.id, transaction.now_us, sum(limits)),
     )
-    return [_Row(*row) for row in rows]
+    found = map(_Row._make, rows)
+    return [list(islice(found, limit)) for limit in limits]
 
 
-def _visible_ordered(transaction: Transaction, queue: Queue, limit: int) -> list[_Row]:
-    taken: list[_Row] = []
-    for group in groups_whose_turn_it_is(transaction, queue.id, limit):
-        rows: Rows = transaction.fetch(
-            f"SELECT {_COLUMNS} FROM message"  # noqa: S608 - constant columns
-            " WHERE queue_id = ? AND message_group = ? AND sequence IS NOT NULL ORDER BY sequence LIMIT ?",
-            (queue.id, group, limit - len(taken)),
-        )
-        for row in map(_Row._make, rows):
-            if row.visible_at_us > transaction.now_us:
-                break
-            taken.append(row)
-        if len(taken) == limit:
-            break
-    return taken
+def _share_ordered(transaction: Transaction, queue: Queue, limits: Sequence[int]) -> list[list[_Row]]:
+    """Go through the groups in turn. A group goes to one receiver only: its rest is held back by what was taken."""
+    groups = iter(groups_whose_turn_it_is(transaction, queue.id, sum(limits)))
+    shares: list[list[_Row]] = []
+    for limit in limits:
+        share: list[_Row] = []
+        while len(share) < limit and (group := next(groups, None)) is not None:
+            share += _from_head(transaction, queue, group, limit - len(share))
+        shares.append(share)
+    return shares
+
+
+def _from_head(transaction: Transaction, queue: Queue, group: str, limit: int) -> list[_Row]:
+    rows = transaction.fetch(
+        f"SELECT {_COLUMNS} FROM message"  # noqa: S608 - constant columns
+        " WHERE queue_id = ? AND message_group = ? AND sequence IS NOT NULL ORDER BY sequence LIMIT ?",
+        (queue.id, group, limit),
+    )
+    return list(takewhile(lambda row: row.visible_at_us <= transaction.now_us, map(_Row._make, rows)))
 
 
 def _lease(transaction: Transaction, queue: Queue, rows: Sequence[_Row], lease_us: int) -> None:
@@ -139,9 +176,7 @@ def _lease(transaction: Transaction, queue: Queue, rows: Sequence[_Row], lease_u
         (transaction.now_us + lease_us, transaction.now_us, _numbers(rows)),
     )
     if queue.ordered:
-        groups = _groups(rows)
-        refresh_heads(transaction, queue.id, groups)
-        note_served(transaction, queue.id, groups)
+        note_taken(transaction, queue.id, _groups(rows), transaction.now_us + lease_us)
 
 
 def _received(transaction: Transaction, queue: Queue, row: _Row) -> Received:
@@ -169,6 +204,7 @@ def _dead_letter_queue(transaction: Transaction, queue: Queue) -> Queue | None:
 
 def _move(transaction: Transaction, source: Queue, target: Queue, rows: Sequence[_Row]) -> None:
     transaction.touched.add(target.name)
+    transaction.unexpired_until_us.pop(target.id, None)
     if not target.ordered:
         # The time of the send stays: a message does not live longer because it failed.
         transaction.execute(

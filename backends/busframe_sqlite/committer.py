@@ -12,86 +12,93 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import anyio
 
 from busframe.errors import ClosedError
-from busframe_sqlite.ledger import Pending
+from busframe_sqlite.transactor import Alone, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from busframe.message import QueueName
     from busframe_sqlite.connection import SqliteThread
-    from busframe_sqlite.ledger import Ledger, Look
     from busframe_sqlite.transaction import Transaction
+    from busframe_sqlite.transactor import Look, Transactor, Work
     from busframe_sqlite.waiting import WaitingRoom
 
+A = TypeVar("A")
 R = TypeVar("R")
 
-_GROUP_MAX: Final = 512
-"""Operations in one transaction: bounds how long a caller, and another process, waits for those before."""
+_CALLS_MAX: Final = 512
+_WEIGHT_MAX: Final = 4_096
+"""What one transaction takes in: some 50 ms of work. Bounds how long a caller, and another process, waits for those
+before; a call that is heavier goes alone."""
 
 
 class _Group:
-    """Operations that share a transaction, and the one event their callers wait for."""
+    """Callers that share a transaction, and the one event they wait for."""
 
-    __slots__ = ("done", "pending")
+    __slots__ = ("done", "pending", "weight")
 
     def __init__(self) -> None:
-        self.pending: list[Pending[Any]] = []
+        self.pending: list[Pending[Any, Any]] = []
         self.done = anyio.Event()
+        self.weight = 0
+
+    def takes(self, weight: int) -> bool:
+        """Whether there is room for one more."""
+        return len(self.pending) < _CALLS_MAX and (self.weight + weight <= _WEIGHT_MAX or not self.pending)
+
+    def add(self, pending: Pending[Any, Any], weight: int) -> None:
+        """Take one in."""
+        self.pending.append(pending)
+        self.weight += weight
 
 
 class Committer:
-    """Collects operations and has them carried out. Lives on one event loop; `serve` must be running.
+    """Collects work and has it carried out. Lives on one event loop; `serve` must be running.
 
     Attributes:
-        thread: where they are carried out.
+        thread: where it is carried out.
         transactions: how many have begun.
     """
 
-    def __init__(self, thread: SqliteThread, ledger: Ledger, room: WaitingRoom) -> None:
+    def __init__(self, thread: SqliteThread, transactor: Transactor, room: WaitingRoom) -> None:
         self.thread = thread
-        self._ledger = ledger
+        self._transactor = transactor
         self._room = room
         self._groups: deque[_Group] = deque()
         self._wanted = anyio.Event()
         self._closing = False
         self.transactions = 0
 
-    async def run(
-        self,
-        operation: Callable[[Transaction], R],
-        *,
-        undo: Callable[[Transaction, R], object] | None = None,
-        reads_only: bool = False,
-    ) -> R:
-        """Have an operation carried out and committed; any number of tasks may call at once.
-
-        Cancelled, the caller leaves at once; the operation may still be carried out. If it is, and `undo` is given,
-        that is carried out after it.
+    async def run(self, function: Callable[[Transaction], R], *, reads_only: bool = False) -> R:
+        """Have a function run in a transaction, and return its result once that is committed.
 
         Args:
-            operation: runs on SQLite's thread, perhaps more than once; only its last run is committed. If it raises
-                a BusframeError it should not have changed anything, or its neighbours pay for it in time.
+            function: may be run more than once; only its last run is committed. If it raises a BusframeError it should
+                not have changed anything, or its neighbours pay for it in time.
+            reads_only: promises that it changes nothing, and so need not wait for other processes.
+
+        Raises: see `share`.
+        """
+        return await self._fate(Pending(Alone(function), None, None, reads_only=reads_only), weight=1)
+
+    async def share(
+        self, work: Work[A, R], asked: A, *, weight: int = 1, undo: Callable[[Transaction, R], object] | None = None
+    ) -> R:
+        """Take part in work that others may be asking for too, and return one's own result once it is committed.
+
+        Cancelled, it was done or it was not; what was done and has an `undo` is taken back.
+
+        Args:
+            work: what is done.
+            asked: this caller's part of it.
+            weight: how many messages that is, by and large.
             undo: handed the result, takes back what nobody heard of.
-            reads_only: promises that the operation changes nothing, and so need not wait for other processes.
 
         Raises:
             ClosedError: the backend is closed.
-            BackendError: from the operation, or from SQLite by the table in `busframe_sqlite.errors`.
+            BackendError: from the work, or from SQLite by the table in `busframe_sqlite.errors`.
         """
-        if self._closing:
-            raise ClosedError("the SQLite file was closed: use it inside its 'async with' block")
-        pending = Pending(operation, undo, reads_only=reads_only)
-        group = self._add(pending)
-        try:
-            await group.done.wait()
-        except BaseException:  # only cancellation can interrupt the wait
-            pending.withdrawn = True
-            if group.done.is_set():
-                self._take_back(pending)
-            raise
-        if pending.error is not None:
-            raise pending.error
-        return cast("R", pending.result)
+        return await self._fate(Pending(work, asked, undo, reads_only=False), weight)
 
     async def serve(self) -> None:
         """Carry out what is asked for, until closed and nothing is left to do."""
@@ -108,12 +115,27 @@ class Committer:
         self._closing = True
         self._wanted.set()
 
+    async def _fate(self, pending: Pending[A, R], weight: int) -> R:
+        if self._closing:
+            raise ClosedError("the SQLite file was closed: use it inside its 'async with' block")
+        group = self._add(pending, weight)
+        try:
+            await group.done.wait()
+        except BaseException:  # only cancellation can interrupt the wait
+            pending.withdrawn = True
+            if group.done.is_set():
+                self._take_back(pending)
+            raise
+        if pending.error is not None:
+            raise pending.error
+        return cast("R", pending.result)
+
     async def _carry_out(self, group: _Group) -> None:
         self.transactions += 1
         watched = self._room.watched()
         looks: Mapping[QueueName, Look | None] = {}
         try:
-            looks = await self.thread.run(lambda _: self._ledger.carry_out(group.pending, watched))
+            looks = await self.thread.run(lambda _: self._transactor.carry_out(group.pending, watched))
         except Exception as error:  # noqa: BLE001 - unforeseen; nobody may wait for ever
             for pending in group.pending:
                 pending.fail(error)
@@ -123,16 +145,16 @@ class Committer:
             if pending.withdrawn:
                 self._take_back(pending)
 
-    def _add(self, pending: Pending[Any]) -> _Group:
-        if not self._groups or len(self._groups[-1].pending) >= _GROUP_MAX:
+    def _add(self, pending: Pending[Any, Any], weight: int) -> _Group:
+        if not self._groups or not self._groups[-1].takes(weight):
             self._groups.append(_Group())
             self._wanted.set()
         group = self._groups[-1]
-        group.pending.append(pending)
+        group.add(pending, weight)
         return group
 
-    def _take_back(self, pending: Pending[Any]) -> None:
+    def _take_back(self, pending: Pending[Any, Any]) -> None:
         undo, result = pending.undo, pending.result
         if undo is not None and pending.done and pending.error is None:
             pending.undo = None  # once
-            self._add(Pending(lambda transaction: undo(transaction, result), None, reads_only=False))
+            self._add(Pending(Alone(lambda transaction: undo(transaction, result)), None, None, reads_only=False), 1)

@@ -13,10 +13,10 @@ from busframe_sqlite.backend import SqliteBackend
 from busframe_sqlite.clock import WallClock
 from busframe_sqlite.committer import Committer
 from busframe_sqlite.connection import open_thread
-from busframe_sqlite.ledger import Ledger
 from busframe_sqlite.log_watch import open_log_watch
 from busframe_sqlite.portal import is_needed, open_across
 from busframe_sqlite.settings import Settings
+from busframe_sqlite.transactor import Transactor
 from busframe_sqlite.waiting import WaitingRoom, Watch
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ async def _open_recipients(settings: Settings, space: str) -> AsyncGenerator[Rec
 async def open_here(settings: Settings, clock: Clock) -> AsyncGenerator[SqliteBackend]:
     """Open a file on the running asyncio loop. At the end, what was accepted is committed and the thread has ended."""
     async with open_thread(settings) as thread:
-        ledger = await thread.run(lambda connection: Ledger(connection, settings, clock))
+        transactor = await thread.run(lambda connection: Transactor(connection, settings, clock))
         room = WaitingRoom(clock)
-        committer = Committer(thread, ledger, room)
+        committer = Committer(thread, transactor, room)
         backend = SqliteBackend(committer, room)
         with open_log_watch(settings.path) as log:
             async with runtime.background_tasks() as tasks:

@@ -214,7 +214,7 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Generator[None]:
 
 
 def _tune(connection: sqlite3.Connection) -> None:
-    # From here on the ledger waits for locks itself: SQLite's own waiting sleeps up to 100 ms at a time, and a
+    # From here on the transactor waits for locks itself: SQLite's own waiting sleeps up to 100 ms at a time, and a
     # process that sleeps that long never gets its turn beside a busy one.
     connection.execute("PRAGMA busy_timeout = 0")
     # Some systems build SQLite to overwrite deleted rows with zeros, which writes each message's page twice.

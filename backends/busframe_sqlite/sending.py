@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 import msgspec
 
 from busframe.errors import MessageTooLargeError
 from busframe.message import Failed, MessageId, QueueName, Sent
 from busframe_sqlite.clock import to_us
-from busframe_sqlite.groups import refresh_heads
+from busframe_sqlite.groups import note_appended
 from busframe_sqlite.transaction import DEDUPLICATION_WINDOW_US, NewMessage
 
 if TYPE_CHECKING:
@@ -21,38 +22,111 @@ if TYPE_CHECKING:
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-def send(
-    transaction: Transaction, queue_name: QueueName, batch: Sequence[Outgoing], message_bytes_max: int
-) -> Sequence[SendOutcome]:
-    """Append the messages of a checked batch, those that are too large excepted.
+class Batch(NamedTuple):
+    """What one caller sends: checked messages, and how large each is."""
+
+    messages: Sequence[Outgoing]
+    sizes_bytes: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Appends the messages of batches to a queue, those that are too large excepted.
 
     Raises:
         QueueNotFoundError: nothing was sent.
     """
-    queue = transaction.queue(queue_name)
-    outcomes: list[SendOutcome] = []
-    for message in batch:
-        size_bytes = message.size_bytes
-        if size_bytes > message_bytes_max:
-            text = f"the message has {size_bytes} bytes, the queue {queue_name!r} takes {message_bytes_max}"
-            outcomes.append(Failed(error=MessageTooLargeError(text)))
-        elif queue.ordered:
-            outcomes.append(_send_ordered(transaction, queue, message))
-        else:
-            outcomes.append(_append(transaction, queue, message))
-    if queue.ordered:
-        refresh_heads(transaction, queue.id, {message.group for message in batch if message.group is not None})
-    return outcomes
+
+    comes_last: ClassVar[bool] = False
+
+    queue_name: QueueName
+    message_bytes_max: int
+
+    def carry_out(self, transaction: Transaction, asked: Sequence[Batch]) -> Sequence[Sequence[SendOutcome]]:
+        """See `busframe_sqlite.transactor.Work`."""
+        desk = _Desk(transaction, transaction.queue(self.queue_name))
+        if desk.queue.ordered:
+            desk.recall(asked)
+        outcomes = [
+            [
+                desk.send(message) if size_bytes <= self.message_bytes_max else self._refuse(size_bytes)
+                for message, size_bytes in zip(*batch, strict=True)
+            ]
+            for batch in asked
+        ]
+        desk.finish()
+        return outcomes
+
+    def _refuse(self, size_bytes: int) -> Failed:
+        text = f"the message has {size_bytes} bytes, the queue {self.queue_name!r} takes {self.message_bytes_max}"
+        return Failed(error=MessageTooLargeError(text))
 
 
-def _append(transaction: Transaction, queue: Queue, message: Outgoing) -> Sent:
-    number = transaction.new_number()
-    message_id = transaction.new_message_id(number)
-    now_us = transaction.now_us
-    # A message says 0 where it says nothing: the queue's own delay applies.
-    due_at_us = now_us + (to_us(message.delay_s) or queue.delay_us)
-    transaction.insert(
-        NewMessage(
+class _Desk:
+    """Takes in messages one by one, and writes all at once."""
+
+    def __init__(self, transaction: Transaction, queue: Queue) -> None:
+        self.queue = queue
+        self._transaction = transaction
+        self._known: dict[str, Sent] = {}
+        self._new: list[tuple[object, ...]] = []
+        self._appended: list[NewMessage] = []
+
+    def recall(self, batches: Sequence[Batch]) -> None:
+        """Find what was sent before within the window."""
+        ids = [
+            message.deduplication_id
+            for batch in batches
+            for message in batch.messages
+            if message.deduplication_id is not None
+        ]
+        if not ids:
+            return
+        window_start_us = self._transaction.now_us - DEDUPLICATION_WINDOW_US
+        # Two forgotten for each one remembered: the table shrinks to what the window holds, and no call pays for many.
+        self._transaction.execute(
+            "DELETE FROM deduplication WHERE rowid IN ("
+            "  SELECT rowid FROM deduplication WHERE first_sent_at_us <= ? ORDER BY first_sent_at_us LIMIT ?)",
+            (window_start_us, 2 * len(ids)),
+        )
+        known = self._transaction.fetch(
+            "SELECT deduplication_id, message_id, sequence FROM deduplication"
+            " WHERE queue_id = ? AND first_sent_at_us > ? AND deduplication_id IN (SELECT value FROM json_each(?))",
+            (self.queue.id, window_start_us, msgspec.json.encode(ids).decode()),
+        )
+        self._known = {
+            known_id: Sent(message_id=MessageId(message_id), sequence=str(sequence))
+            for known_id, message_id, sequence in known
+        }
+
+    def send(self, message: Outgoing) -> Sent:
+        """Append a message, unless it was sent before."""
+        deduplication_id = message.deduplication_id
+        if deduplication_id is None:
+            return self._append(message)
+        sent = self._known.get(deduplication_id)
+        if sent is None:
+            sent = self._known[deduplication_id] = self._append(message)
+            self._new.append(
+                (self.queue.id, deduplication_id, self._transaction.now_us, sent.message_id, int(sent.sequence or 0))
+            )
+        return sent
+
+    def finish(self) -> None:
+        """Write what goes with the messages."""
+        if self._appended:
+            note_appended(self._transaction, self._appended)
+        if self._new:
+            self._transaction.execute_many("INSERT OR REPLACE INTO deduplication VALUES (?, ?, ?, ?, ?)", self._new)
+
+    def _append(self, message: Outgoing) -> Sent:
+        transaction, queue = self._transaction, self.queue
+        number = transaction.new_number()
+        message_id = transaction.new_message_id(number)
+        now_us = transaction.now_us
+        # A message says 0 where it says nothing: the queue's own delay applies.
+        due_at_us = now_us + (to_us(message.delay_s) or queue.delay_us)
+        row = NewMessage(
             number=number,
             queue_id=queue.id,
             visible_at_us=due_at_us,
@@ -69,34 +143,8 @@ def _append(transaction: Transaction, queue: Queue, message: Outgoing) -> Sent:
             attributes=_encode(dict(message.attributes)) if message.attributes else None,
             body=message.body,
         )
-    )
-    return Sent(message_id=MessageId(message_id), sequence=str(number) if queue.ordered else None)
-
-
-def _send_ordered(transaction: Transaction, queue: Queue, message: Outgoing) -> Sent:
-    if message.deduplication_id is None:
-        return _append(transaction, queue, message)
-    _forget_old(transaction)
-    known = transaction.fetch(
-        "SELECT message_id, sequence FROM deduplication"
-        " WHERE queue_id = ? AND deduplication_id = ? AND first_sent_at_us > ?",
-        (queue.id, message.deduplication_id, transaction.now_us - DEDUPLICATION_WINDOW_US),
-    )
-    if known:
-        message_id, sequence = known[0]
-        return Sent(message_id=MessageId(message_id), sequence=str(sequence))
-    sent = _append(transaction, queue, message)
-    transaction.execute(
-        "INSERT OR REPLACE INTO deduplication VALUES (?, ?, ?, ?, ?)",
-        (queue.id, message.deduplication_id, transaction.now_us, sent.message_id, int(sent.sequence or 0)),
-    )
-    return sent
-
-
-def _forget_old(transaction: Transaction) -> None:
-    # Two for each one remembered: the table shrinks to what the window holds, and no call pays for many.
-    transaction.execute(
-        "DELETE FROM deduplication WHERE rowid IN ("
-        "  SELECT rowid FROM deduplication WHERE first_sent_at_us <= ? ORDER BY first_sent_at_us LIMIT 2)",
-        (transaction.now_us - DEDUPLICATION_WINDOW_US,),
-    )
+        transaction.insert(row)
+        if not queue.ordered:
+            return Sent(message_id=MessageId(message_id))
+        self._appended.append(row)
+        return Sent(message_id=MessageId(message_id), sequence=str(number))

@@ -22,7 +22,7 @@ STEP: Final = 1_000
 
 def sweep(transaction: Transaction, queue: Queue) -> bool:
     """Remove messages beyond their retention, delivered or not. True if that is all; else call again."""
-    if queue.id in transaction.swept:
+    if transaction.unexpired_until_us.get(queue.id, 0) > transaction.now_us:
         return True
     expired = transaction.fetch(
         "SELECT number, message_group FROM message WHERE queue_id = ? AND kept_from_us <= ?"
@@ -32,7 +32,12 @@ def sweep(transaction: Transaction, queue: Queue) -> bool:
     _remove_messages(transaction, queue, expired)
     if len(expired) == STEP:
         return False
-    transaction.swept.add(queue.id)
+    oldest = transaction.fetch(
+        "SELECT kept_from_us FROM message WHERE queue_id = ? ORDER BY kept_from_us LIMIT 1", (queue.id,)
+    )
+    # What comes later is kept longer, save what is moved here; whoever moves it forgets this.
+    kept_from_us = oldest[0][0] if oldest else transaction.now_us
+    transaction.unexpired_until_us[queue.id] = kept_from_us + queue.retention_us
     return True
 
 

@@ -8,6 +8,7 @@ settings of queues are remembered from one transaction to the next, until anothe
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -18,10 +19,11 @@ from busframe_sqlite.clock import to_us
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from busframe_sqlite.receipts import Receipts
 
+Parameters = Sequence[object] | Mapping[str, object]
 Rows = list[tuple[Any, ...]]
 """What SQLite gives back. The columns' types are the schema's, which is STRICT."""
 
@@ -85,6 +87,7 @@ class Memory:
     Attributes:
         data_version: tells by its change that another connection has changed the file.
         next_number: None: to be read.
+        unexpired_until_us: by queue, the time before which nothing in it can be beyond its retention.
     """
 
     receipts: Receipts
@@ -92,11 +95,13 @@ class Memory:
     data_version: int = 0
     queues: dict[str, Queue | None] = field(default_factory=dict[str, "Queue | None"])
     next_number: int | None = None
+    unexpired_until_us: dict[int, int] = field(default_factory=dict[int, int])
 
     def forget(self) -> None:
         """Read everything again when it is next needed."""
         self.queues.clear()
         self.next_number = None
+        self.unexpired_until_us.clear()
 
 
 class Transaction:
@@ -105,7 +110,7 @@ class Transaction:
     Attributes:
         now_us: the one time at which all of it happens.
         touched: names of queues whose messages may have changed.
-        swept: queues known to hold nothing beyond its retention.
+        unexpired_until_us: see `Memory`.
     """
 
     def __init__(self, connection: sqlite3.Connection, memory: Memory, now_us: int) -> None:
@@ -116,20 +121,20 @@ class Transaction:
         self.now_us = now_us
         self.receipts = memory.receipts
         self.touched: set[str] = set()
-        self.swept: set[int] = set()
+        self.unexpired_until_us = memory.unexpired_until_us
 
     @property
     def changes(self) -> int:
         """How much was changed so far: equal numbers mean that nothing was changed in between."""
         return self._connection.total_changes + len(self._unwritten)
 
-    def fetch(self, statement: str, parameters: Sequence[object] = ()) -> Rows:
+    def fetch(self, statement: str, parameters: Parameters = ()) -> Rows:
         """Run a statement and take all its rows."""
         if self._unwritten:
             self.write_out()
         return self._connection.execute(statement, parameters).fetchall()
 
-    def execute(self, statement: str, parameters: Sequence[object] = ()) -> int:
+    def execute(self, statement: str, parameters: Parameters = ()) -> int:
         """Run a statement and tell how many rows it changed."""
         if self._unwritten:
             self.write_out()
@@ -205,3 +210,4 @@ class Transaction:
     def queues_changed(self) -> None:
         """Say that the table `queue` was changed."""
         self._memory.queues.clear()
+        self._memory.unexpired_until_us.clear()

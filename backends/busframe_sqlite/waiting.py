@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from busframe.message import QueueName
     from busframe_sqlite.clock import Clock
-    from busframe_sqlite.ledger import Look
     from busframe_sqlite.log_watch import LogWatch
+    from busframe_sqlite.transactor import Look
 
 _FLUSH_S: Final = 0.003
 """Between a write to the log and the first look: the usual time of a flush. Also what a busy log costs at most."""

@@ -1,9 +1,13 @@
-"""Many operations in one transaction, each with a fate of its own. Everything here runs on SQLite's thread.
+"""Much work in one transaction, each caller with a fate of its own. Everything here runs on SQLite's thread.
 
-The operations of a group are first carried out together. An operation that is refused (no such queue, say) must not
-have changed anything by then, and the others go on. If anything else goes wrong, or the COMMIT fails, the transaction
-is rolled back and each operation gets a transaction to itself: whoever caused the trouble then has it alone. This is
-cheaper than a savepoint for each, which copies every page an operation touches.
+What many callers ask at once is done together: a hundred single acknowledgements are one DELETE of a hundred rows,
+since a statement costs more than a row. What is done first is free to choose, as none of the callers has heard of the
+others; receives come last, so that they see what the others sent and released.
+
+All is first carried out together. Work that is refused (no such queue, say) must not have changed anything by then, and
+the rest goes on. If anything else goes wrong, or the COMMIT fails, the transaction is rolled back and each caller gets
+one to itself: whoever caused the trouble then has it alone. This is cheaper than a savepoint for each, which copies
+every page that is touched.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from busframe import runtime
 from busframe.errors import BusframeError
@@ -26,11 +30,45 @@ if TYPE_CHECKING:
     from busframe_sqlite.clock import Clock
     from busframe_sqlite.settings import Settings
 
+A = TypeVar("A")
+A_contra = TypeVar("A_contra", contravariant=True)
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _LOCK_PAUSE_S: Final = 0.0005
 """Between two attempts to begin while another process holds the file: shorter than the pauses between its own
 transactions, so that two busy processes take turns."""
+
+
+class Work(Protocol[A_contra, R_co]):
+    """Something that callers ask for. What compares equal is done together; so it is hashable.
+
+    Attributes:
+        comes_last: it sees what all other work of the transaction has done.
+    """
+
+    comes_last: ClassVar[bool]
+
+    def carry_out(self, transaction: Transaction, asked: Sequence[A_contra]) -> Sequence[R_co]:
+        """Do what each of the callers asks, and give each its result, in their order.
+
+        Raises:
+            BusframeError: refused. If nothing was changed by then, this costs the others nothing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alone(Generic[R]):
+    """A function of one caller: equal to nothing but itself."""
+
+    comes_last: ClassVar[bool] = False
+
+    function: Callable[[Transaction], R]
+
+    def carry_out(self, transaction: Transaction, asked: Sequence[None]) -> Sequence[R]:
+        """See `Work`."""
+        return [self.function(transaction) for _ in asked]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,26 +84,25 @@ class Look:
     due_at_us: int | None
 
 
-class Pending(Generic[R]):
-    """An operation on its way, and then its fate.
+class Pending(Generic[A, R]):
+    """What a caller asks for on its way, and then its fate.
 
     Attributes:
-        operation: run at most once in a transaction that ends in a COMMIT; may be run before in ones that do not.
+        work: done at most once in a transaction that ends in a COMMIT; may be done before in ones that do not.
+        asked: this caller's part of it.
+        undo: takes back a result nobody heard of.
         reads_only: it changes nothing.
         withdrawn: nobody waits for it any more; if it has not begun, it need not.
         done: `result` or `error` is set.
     """
 
-    __slots__ = ("done", "error", "operation", "reads_only", "result", "undo", "withdrawn")
+    __slots__ = ("asked", "done", "error", "reads_only", "result", "undo", "withdrawn", "work")
 
     def __init__(
-        self,
-        operation: Callable[[Transaction], R],
-        undo: Callable[[Transaction, R], object] | None,
-        *,
-        reads_only: bool,
+        self, work: Work[A, R], asked: A, undo: Callable[[Transaction, R], object] | None, *, reads_only: bool
     ) -> None:
-        self.operation = operation
+        self.work = work
+        self.asked = asked
         self.undo = undo
         self.reads_only = reads_only
         self.withdrawn = False
@@ -73,31 +110,21 @@ class Pending(Generic[R]):
         self.result: R | None = None
         self.error: Exception | None = None
 
-    def carry_out(self, transaction: Transaction) -> None:
-        """Run the operation and note its fate.
-
-        Raises:
-            Exception: the transaction has to be rolled back.
-        """
-        before = transaction.changes
-        self.error = self.result = None
-        try:
-            self.result = self.operation(transaction)
-        except BusframeError as error:
-            if transaction.changes != before:
-                raise
-            self.error = error
-        self.done = True
-
     def fail(self, error: Exception) -> None:
         """Note that it failed."""
+        self.done = True
         self.result = None
         self.error = error
+
+    def succeed(self, result: R) -> None:
+        """Note its result."""
         self.done = True
+        self.result = result
+        self.error = None
 
 
-class Ledger:
-    """Carries out groups of operations on the file."""
+class Transactor:
+    """Carries out groups of work on the file."""
 
     def __init__(self, connection: sqlite3.Connection, settings: Settings, clock: Clock) -> None:
         (secret,) = connection.execute("SELECT secret FROM store").fetchone()
@@ -107,12 +134,12 @@ class Ledger:
         self._memory = Memory(Receipts(secret), message_id_prefix=runtime.new_id()[:16])
 
     def carry_out(
-        self, group: Sequence[Pending[Any]], watched: Mapping[QueueName, int]
+        self, group: Sequence[Pending[Any, Any]], watched: Mapping[QueueName, int]
     ) -> Mapping[QueueName, Look | None]:
-        """Carry out the operations in their order, so that at the end each has its fate.
+        """Do all that is asked, so that at the end each has its fate.
 
         Args:
-            group: the operations.
+            group: what is asked.
             watched: how many receivers wait, by queue.
 
         Returns:
@@ -140,14 +167,14 @@ class Ledger:
         return dict.fromkeys(watched)
 
     def _together(
-        self, group: Sequence[Pending[Any]], watched: Mapping[QueueName, int]
+        self, group: Sequence[Pending[Any, Any]], watched: Mapping[QueueName, int]
     ) -> dict[QueueName, Look | None]:
         self._begin("BEGIN" if all(pending.reads_only for pending in group) else "BEGIN IMMEDIATE")
         try:
             changed = self._was_changed_by_others()
             transaction = Transaction(self._connection, self._memory, self._clock.now_us())
-            for pending in group:
-                pending.carry_out(transaction)
+            for work, callers in _by_work(group):
+                _do(transaction, work, callers)
             looks = {
                 queue: _look(transaction, queue, waiting)
                 for queue, waiting in watched.items()
@@ -185,6 +212,36 @@ class Ledger:
 
     def _explain(self, error: Exception) -> Exception:
         return translate(error, self._settings.path) if isinstance(error, sqlite3.Error) else error
+
+
+def _by_work(group: Sequence[Pending[Any, Any]]) -> list[tuple[Work[Any, Any], list[Pending[Any, Any]]]]:
+    """Put together who asks for the same."""
+    callers: dict[Work[Any, Any], list[Pending[Any, Any]]] = {}
+    for pending in group:
+        callers.setdefault(pending.work, []).append(pending)
+    return sorted(callers.items(), key=lambda item: item[0].comes_last)
+
+
+def _do(transaction: Transaction, work: Work[A, R], callers: Sequence[Pending[A, R]]) -> None:
+    """Carry out work and note each caller's fate.
+
+    Raises:
+        Exception: the transaction has to be rolled back.
+    """
+    before = transaction.changes
+    try:
+        results = work.carry_out(transaction, [pending.asked for pending in callers])
+    except BusframeError as error:
+        if transaction.changes != before:
+            raise
+        if len(callers) == 1:
+            callers[0].fail(error)
+            return
+        for pending in callers:  # each with an error of its own, which it may keep and add to
+            _do(transaction, work, [pending])
+    else:
+        for pending, result in zip(callers, results, strict=True):
+            pending.succeed(result)
 
 
 def _is_locked(error: Exception) -> bool:
