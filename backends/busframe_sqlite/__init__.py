@@ -16,7 +16,6 @@ The parts, from the file upwards:
     committer                    collects operations into transactions
     waiting, log_watch           wakes receivers, also across processes
     backend, opening             the contract; how all is put together
-    portal, bridged              the bridge for programs that run on trio
 """
 
 from busframe_sqlite.opening import open_sqlite, open_sqlite_recipients

@@ -65,7 +65,7 @@ CAPABILITIES: Final = Capabilities(
 
 
 class SqliteBackend:
-    """A backend in one file. Belongs to one asyncio event loop; other loops and processes open the file for themselves.
+    """A backend in one file. Belongs to one event loop; other loops and processes open the file for themselves.
 
     Waits are measured on the event loop's clock; delays, leases and ages on the wall clock, which the processes share.
     Retention counts from the send, or from the end of a message's last delay if that is later.

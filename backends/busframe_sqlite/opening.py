@@ -1,4 +1,4 @@
-"""Opening and closing: puts the parts together, on asyncio directly, on trio behind the bridge of `portal`."""
+"""Opening and closing: puts the parts together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from busframe_sqlite.clock import WallClock
 from busframe_sqlite.committer import Committer
 from busframe_sqlite.connection import open_thread
 from busframe_sqlite.log_watch import open_log_watch
-from busframe_sqlite.portal import is_needed, open_across
 from busframe_sqlite.settings import Settings
 from busframe_sqlite.transactor import Transactor
 from busframe_sqlite.waiting import WaitingRoom, Watch
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from busframe.backend import Backend
     from busframe.config import BackendUrl
     from busframe.recipients import RecipientList
-    from busframe_sqlite.bridged import BridgedBackend
     from busframe_sqlite.clock import Clock
 
 
@@ -55,33 +53,14 @@ def _settings(url: BackendUrl) -> Settings:
 
 
 @asynccontextmanager
-async def open_backend(
-    settings: Settings, clock: Clock | None = None
-) -> AsyncGenerator[SqliteBackend | BridgedBackend]:
-    """Open a file on whatever event loop runs here.
+async def open_backend(settings: Settings, clock: Clock | None = None) -> AsyncGenerator[SqliteBackend]:
+    """Open a file. At the end, what was accepted is committed.
 
     Args:
         settings: which file.
         clock: None: the machine's. It is read from other threads.
     """
-    opening = open_here(settings, clock or WallClock())
-    if is_needed():
-        async with open_across(opening) as backend:
-            yield backend
-    else:
-        async with opening as backend:
-            yield backend
-
-
-@asynccontextmanager
-async def _open_recipients(settings: Settings, space: str) -> AsyncGenerator[RecipientList]:
-    async with open_backend(settings) as backend:
-        yield backend.recipients.in_space(space)
-
-
-@asynccontextmanager
-async def open_here(settings: Settings, clock: Clock) -> AsyncGenerator[SqliteBackend]:
-    """Open a file on the running asyncio loop. At the end, what was accepted is committed and the thread has ended."""
+    clock = clock or WallClock()
     async with open_thread(settings) as thread:
         transactor = await thread.run(lambda connection: Transactor(connection, settings, clock))
         room = WaitingRoom(clock)
@@ -95,3 +74,9 @@ async def open_here(settings: Settings, clock: Clock) -> AsyncGenerator[SqliteBa
                     yield backend
                 finally:
                     backend.close()  # the tasks are cancelled next: that ends the watch; the committer finishes first
+
+
+@asynccontextmanager
+async def _open_recipients(settings: Settings, space: str) -> AsyncGenerator[RecipientList]:
+    async with open_backend(settings) as backend:
+        yield backend.recipients.in_space(space)

@@ -11,7 +11,7 @@ import anyio
 from busframe.message import Acknowledge, Outgoing, QueueName, Sent
 from busframe.recipients import Subscription
 from busframe_sqlite.clock import WallClock
-from busframe_sqlite.opening import open_here
+from busframe_sqlite.opening import open_backend
 from busframe_sqlite.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def main(path: Path, what: str) -> None:
         "send_one": send_one,
         "add_recipient": add_recipient,
     }
-    async with open_here(Settings(path=path), WallClock()) as backend:
+    async with open_backend(Settings(path=path), WallClock()) as backend:
         await programs[what](backend)
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from busframe_sqlite.backend import SqliteBackend
-    from busframe_sqlite.bridged import BridgedBackend
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def backend(path: Path, clock: ManualClock) -> AsyncGenerator[SqliteBackend | BridgedBackend]:
+async def backend(path: Path, clock: ManualClock) -> AsyncGenerator[SqliteBackend]:
     """A backend on a fresh file, with two queues and their dead-letter queues (after three receives)."""
     async with open_backend(Settings(path=path, busy_timeout_s=0), clock) as backend:
         queues: list[QueueSpec] = []

@@ -14,7 +14,7 @@ import pytest
 from busframe.backend import Plan, QueueSpec
 from busframe.message import Outgoing, QueueName
 from busframe_sqlite.clock import ManualClock, WallClock
-from busframe_sqlite.opening import open_backend, open_here
+from busframe_sqlite.opening import open_backend
 from busframe_sqlite.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def settings(path: Path) -> Settings:
     def keep_for_ever(transaction: Transaction) -> None:
         transaction.execute("UPDATE queue SET retention_us = 1 << 60")
 
-    async with open_here(settings, WallClock()) as backend:
+    async with open_backend(settings, WallClock()) as backend:
         await backend.provision(Plan(queues=(QueueSpec(name=WORK),)))
         await backend.committer.run(keep_for_ever)
     return settings
