@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ORDERS ?= examples/orders.csv
 
-.PHONY: demo test test-slow test-sdks check bench clean
+.PHONY: demo test test-slow test-sdks check bench bench-peers clean
 
 demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, then on the SQS emulator over HTTP
 	$(BIN)/python examples/order_processing.py $(ORDERS)
@@ -30,8 +30,12 @@ check: test $(VENV)/check.installed   ## the tests and the static gates
 	$(BIN)/deptry .
 	$(BIN)/codespell
 
-bench: $(VENV)/test.installed   ## the figures of the README
+bench: $(VENV)/test.installed   ## every figure of docs/benchmarks.md, beside whichever peers are installed
+	$(BIN)/python -m benchmarks.emulator
 	$(BIN)/python -m pytest benchmarks -m "not slow" -p no:randomly --benchmark-only $(ARGS)
+
+bench-peers: $(VENV)/test.installed   ## install what `make bench` compares with: fauxqs (npm), moto (pip), wrk (apt, as root)
+	$(BIN)/python -m benchmarks.emulator.peers
 
 clean:
 	rm -rf $(VENV) .demo

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from busframe.bus import Bus
-    from busframe.delivery import Delivery
+    from busframe.cloudevents import CloudEvents
+    from busframe.delivery import Delivery, current_delivery
     from busframe.errors import (
         BackendError,
         BusframeError,
@@ -16,38 +17,59 @@ if TYPE_CHECKING:
         InvalidArgumentError,
         PublishError,
     )
-    from busframe.message_type import command, event
+    from busframe.foreign import ForeignMessage
+    from busframe.message_type import Command, Event, command, event
     from busframe.outcome import Drop, Later, Reject
+    from busframe.producer import Producer
     from busframe.retry import Retry
     from busframe.session import Live
+    from busframe.tracing import TraceContext, current_trace, within_trace
 
 __all__ = [
     "BackendError",
     "Bus",
     "BusframeError",
+    "CloudEvents",
+    "Command",
     "ConfigurationError",
     "Delivery",
     "Drop",
+    "Event",
+    "ForeignMessage",
     "InvalidArgumentError",
     "Later",
     "Live",
+    "Producer",
     "PublishError",
     "Reject",
     "Retry",
+    "TraceContext",
     "command",
+    "current_delivery",
+    "current_trace",
     "event",
+    "within_trace",
 ]
 
 _HOMES = {
     "Bus": "bus",
+    "CloudEvents": "cloudevents",
+    "Command": "message_type",
     "Delivery": "delivery",
     "Drop": "outcome",
+    "Event": "message_type",
+    "ForeignMessage": "foreign",
     "Later": "outcome",
     "Live": "session",
+    "Producer": "producer",
     "Reject": "outcome",
     "Retry": "retry",
+    "TraceContext": "tracing",
     "command": "message_type",
+    "current_delivery": "delivery",
+    "current_trace": "tracing",
     "event": "message_type",
+    "within_trace": "tracing",
 }
 
 

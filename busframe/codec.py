@@ -1,125 +1,165 @@
-"""Typed payload <-> body, and what travels beside it.
-
-All headers travel in one message attribute, since SQS has room for ten and applications want theirs. The body is the
-payload alone, so that a consumer without Busframe can read it.
-"""
+"""Typed payload <-> body, one pair of functions per message type."""
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 
-from busframe.errors import DecodeError, EncodeError, UnknownMessageError
+from busframe.errors import DecodeError, EncodeError
+from busframe.headers import BASE64, printable
+from busframe.message import can_be_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from busframe.message import Received
     from busframe.message_type import MessageType
 
-HEADERS: Final = "busframe"
-"""The name of the attribute."""
+Body = str | bytes | msgspec.Raw
+"""Text as a broker carries it; or JSON, cut out of an envelope."""
 
 
-class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What the bus says about a message.
+class Reader(Protocol):
+    """Reads a body as a payload of its type. `version` and `encoding` are those of the message's headers."""
 
-    Attributes:
-        id: the bus's name for it; all copies of one publish share it, and so does a repeated send.
-        type: name on the wire.
-        version: of the type.
-        source: the name of the bus that sent it.
-        key: what it belongs to; see `MessageType.key`.
-    """
+    def __call__(self, body: Body, version: int, encoding: str | None, /) -> object:
+        """Read.
 
-    id: str
-    type: str
-    version: int = 1
-    source: str = ""
-    key: str | None = None
+        Raises:
+            DecodeError: it does not fit the type.
+        """
+        ...
 
 
 class _PydanticModel(Protocol):
     """As much of pydantic's BaseModel as is used, so that pydantic need not be there."""
 
-    def model_dump_json(self) -> str: ...
+    def model_dump_json(self, *, by_alias: bool, round_trip: bool) -> str: ...
     @classmethod
-    def model_validate_json(cls, json_data: str) -> Any: ...
+    def model_validate_json(cls, json_data: str | bytes) -> Any: ...
 
 
-_HEADERS_DECODER: Final = msgspec.json.Decoder(Headers)
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODE: Final = msgspec.json.Encoder().encode
 
 
-def encode(payload: object, kind: MessageType) -> str:
-    """Write a payload as JSON text that may stand in a message body.
+def encode(payload: object, kind: MessageType) -> tuple[str, str | None]:
+    """Write a payload as text that may stand in a message body, and say how that text is encoded, if not plainly.
 
     Raises:
         EncodeError: it has a part that JSON has no form for.
     """
     try:
-        if _is_pydantic(type(payload)):
-            text = cast("_PydanticModel", payload).model_dump_json()
-        else:
-            text = _ENCODER.encode(payload).decode()
+        if kind.form == "json":
+            return _json(payload), None
+        if kind.form == "text":
+            text = str.__str__(cast("str", payload))  # a plain str, whatever the class makes of str()
+            return _text_or_base64(text, text.encode())
+        try:
+            text = cast("bytes", payload).decode()
+        except UnicodeDecodeError:
+            text = ""
+        return _text_or_base64(text, cast("bytes", payload))
     except Exception as error:
         raise EncodeError(f"{kind.name}: {error}") from error
-    # The two code points that JSON allows and a message body does not.
-    return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
-def encode_headers(headers: Headers) -> str:
-    """Write headers for the attribute `HEADERS`."""
-    return _ENCODER.encode(headers).decode()
+def check(body: str, kind: MessageType, encoding: str | None) -> None:
+    """Make sure that what was written can be read: a field of the wrong type shows here, and not at the consumer.
+
+    Raises:
+        EncodeError: it cannot.
+    """
+    if kind.form == "json":
+        try:
+            reader_of(kind)(body, kind.version, encoding)
+        except DecodeError as error:
+            raise EncodeError(f"no consumer could read it: {error}") from error
 
 
 def key_of(payload: object, kind: MessageType) -> str | None:
-    """Read the payload's key, as text; None if its type has none."""
-    return None if kind.key is None else str(getattr(payload, kind.key))
-
-
-def decode_headers(received: Received) -> Headers:
-    """Read the headers of a delivery.
-
-    Raises:
-        UnknownMessageError: it has none: it comes from somewhere else.
-        DecodeError: they are damaged.
-    """
-    text = received.attributes.get(HEADERS)
-    if text is None:
-        raise UnknownMessageError(f"message {received.message_id} has no attribute {HEADERS!r}: not sent by a bus")
-    try:
-        return _HEADERS_DECODER.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise DecodeError(f"message {received.message_id}: its attribute {HEADERS!r} is damaged: {error}") from error
-
-
-def decode(body: str, kind: MessageType) -> object:
-    """Read a body as a payload of its type.
-
-    Raises:
-        DecodeError: it does not fit the type.
-    """
-    return reader_of(kind)(body)
+    """Read the payload's key, as text; None if its type has none, or the payload."""
+    if kind.key is None:
+        return None
+    key = getattr(payload, kind.key)
+    return None if key is None else str(key)
 
 
 @cache
-def reader_of(kind: MessageType) -> Callable[[str], object]:
-    """The function that reads bodies as payloads of a type, and raises `DecodeError` if one does not fit."""
-    if _is_pydantic(kind.payload):
-        read: Callable[[str], object] = cast("_PydanticModel", kind.payload).model_validate_json
-    else:
-        read = msgspec.json.Decoder(kind.payload).decode
+def reader_of(kind: MessageType) -> Reader:
+    """Make the function that reads the bodies of a type."""
+    if kind.form != "json":
+        return _raw_reader(kind)
+    decode = _json_decoder(kind.payload)
 
-    def read_or_explain(body: str) -> object:
+    def read(body: Body, version: int, encoding: str | None, /) -> object:
         try:
-            return read(body)
+            if encoding is not None:
+                body = _plain(body, encoding)
+            if version in kind.upgrade:
+                body = _ENCODE(_upgraded(msgspec.json.decode(body), version, kind))
+            return decode(body)
         except Exception as error:
             raise DecodeError(f"{kind.name}: {error}") from error
 
-    return read_or_explain
+    return read
+
+
+def _json(payload: object) -> str:
+    if _is_pydantic(type(payload)):
+        # What validation reads is what is written: fields by their aliases, and none that are computed.
+        return printable(cast("_PydanticModel", payload).model_dump_json(by_alias=True, round_trip=True))
+    return printable(_ENCODE(payload).decode())
+
+
+def _json_decoder(payload: type) -> Callable[[Any], object]:
+    if not _is_pydantic(payload):
+        return msgspec.json.Decoder(payload).decode
+    validate = cast("_PydanticModel", payload).model_validate_json
+
+    def decode(body: Body) -> object:
+        return validate(bytes(body) if isinstance(body, msgspec.Raw) else body)
+
+    return decode
+
+
+def _raw_reader(kind: MessageType) -> Reader:
+    """Bodies as they are. Base64 is undone where the headers say so."""
+
+    def read(body: Body, version: int, encoding: str | None, /) -> object:
+        try:
+            plain = _plain(body, encoding)
+            value = plain.decode() if kind.form == "text" else plain
+            return kind.payload(_upgraded(value, version, kind))
+        except Exception as error:
+            raise DecodeError(f"{kind.name}: {error}") from error
+
+    return read
+
+
+def _plain(body: Body, encoding: str | None) -> bytes:
+    plain = body.encode() if isinstance(body, str) else bytes(body)
+    if encoding is None:
+        return plain
+    if encoding != BASE64:
+        raise DecodeError(f"the body's encoding {encoding!r} is not known here")
+    return b64decode(plain.strip(), validate=True)
+
+
+def _upgraded(value: Any, version: int, kind: MessageType) -> Any:
+    while version in kind.upgrade:
+        value = kind.upgrade[version](value)
+        version += 1
+    return value
+
+
+def _text_or_base64(text: str, plain: bytes) -> tuple[str, str | None]:
+    """The text itself where a message can carry it; a message without a single character cannot be sent."""
+    if can_be_body(text):
+        return text, None
+    # One character for nothing at all, which base64 reads as nothing.
+    return b64encode(plain).decode() or "\n", BASE64
 
 
 def _is_pydantic(payload: type) -> bool:

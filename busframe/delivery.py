@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import msgspec
+
+from busframe.tracing import enter_trace
 
 if TYPE_CHECKING:
-    from busframe.codec import Headers
+    from busframe.headers import Headers
     from busframe.message import MessageId, QueueName
+    from busframe.tracing import TraceContext
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery(Generic[T]):
+class Delivery(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
     """One hand-over of one message.
 
     Attributes:
@@ -24,9 +28,28 @@ class Delivery(Generic[T]):
         sent_at_s: seconds since 1970 by the broker's clock.
     """
 
-    payload: T
+    payload: T_co
     headers: Headers
     attempt: int
     queue: QueueName
     message_id: MessageId
     sent_at_s: float
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The W3C trace context the message was sent in, if any."""
+        return self.headers.trace
+
+
+_CURRENT: Final[ContextVar[Delivery[Any] | None]] = ContextVar("busframe_delivery", default=None)
+
+
+def current_delivery() -> Delivery[Any] | None:
+    """The delivery that the running handler works on; None outside of handlers."""
+    return _CURRENT.get()
+
+
+def enter_delivery(delivery: Delivery[Any] | None) -> None:
+    """Set, in this task from now on, what the running code works on: what it sends will say so."""
+    _CURRENT.set(delivery)
+    enter_trace(None if delivery is None else delivery.headers.trace)

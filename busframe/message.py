@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal, NewType
+from urllib.parse import quote
 
 from busframe.errors import InvalidArgumentError
 
@@ -34,6 +36,7 @@ _FORBIDDEN_TEXT: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U0001000
 
 # Amazon SQS, SendMessage: MessageGroupId and MessageDeduplicationId.
 _TOKEN: Final = re.compile(r"[!-~]{1,128}")
+_UNRESERVED: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 # Amazon SQS, message attributes: at most ten, names of 1 to 256 of these.
 _ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -55,6 +58,24 @@ def queue_name(name: str) -> QueueName:
 def is_ordered(queue: QueueName) -> bool:
     """Tell whether the queue keeps the order of its message groups: its name says so."""
     return queue.endswith(ORDERED_SUFFIX)
+
+
+def can_be_body(text: str) -> bool:
+    """Tell whether a message can carry this text as it is."""
+    return bool(text) and not _FORBIDDEN_TEXT.search(text)
+
+
+def group_of(text: str) -> str:
+    """Write any text as the name of a message group: as it is if it can be, else percent-encoded, or as a hash.
+
+    Different texts have different names.
+    """
+    if _TOKEN.fullmatch(text) and "%" not in text:
+        return text
+    quoted = quote(text, safe=_UNRESERVED, errors="surrogatepass")
+    if 0 < len(quoted) <= 128:  # noqa: PLR2004 - the limit of _TOKEN
+        return quoted
+    return "%" + sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

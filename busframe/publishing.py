@@ -10,16 +10,16 @@ import msgspec
 
 from busframe.errors import BackendError, PublishError
 from busframe.filters import nested
-from busframe.message import Outgoing, is_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from busframe.codec import Headers
     from busframe.filters import FilterOn
+    from busframe.headers import Headers
     from busframe.message import MessageId, QueueName
     from busframe.sending import Sender
     from busframe.topology.routes import Routes
+    from busframe.writing import Written
 
 _log = logging.getLogger("busframe")
 
@@ -69,32 +69,33 @@ class Publisher:
         self._routes = routes
         self._sender = sender
 
-    async def publish(self, headers: Headers, message: Outgoing) -> Sequence[QueueName]:
+    async def publish(self, message: Written) -> Sequence[QueueName]:
         """Send a copy to every recipient, and return when all of them have confirmed.
 
         Args:
-            headers: those that `message` carries; they say who gets it.
-            message: for an ordered queue; what other queues have no use for is taken away.
+            message: its headers say who gets it.
 
         Returns:
             The queues that have their copy.
 
         Raises:
             PublishError: some have theirs and some do not.
+            InvalidArgumentError: one of the queues cannot take it; nothing was sent.
         """
-        rows = await self._routes.recipients_of(headers.type, _Facts(headers, message.body))
+        rows = await self._routes.recipients_of(message.headers.type, _Facts(message.headers, message.data))
         queues = tuple(row.queue for row in rows)
+        message.require_fits(queues)
         accepted: dict[str, MessageId] = {}
         failed: dict[str, BackendError] = {}
 
         async def copy_to(queue: QueueName) -> None:
             try:
-                accepted[queue] = (await self._sender.send(queue, for_queue(message, queue))).message_id
+                accepted[queue] = (await self._sender.send(queue, message.for_queue(queue))).message_id
             except BackendError as error:
                 failed[queue] = error
 
         if not queues:
-            _log.info("nobody has subscribed to %s: this message reaches nobody", headers.type)
+            _log.info("nobody has subscribed to %s: this message reaches nobody", message.headers.type)
         elif len(queues) == 1:
             await copy_to(queues[0])
         else:
@@ -104,10 +105,3 @@ class Publisher:
         if failed:
             raise PublishError(accepted=accepted, failed=failed)
         return queues
-
-
-def for_queue(message: Outgoing, queue: QueueName) -> Outgoing:
-    """Take away what the queue has no use for."""
-    if is_ordered(queue):
-        return message
-    return Outgoing(body=message.body, attributes=message.attributes, delay_s=message.delay_s, group=message.group)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, Required, TypedDict, TypeVar, Unpack, overload
 
+from busframe.delivery import enter_delivery
 from busframe.errors import ConfigurationError, InvalidArgumentError
 from busframe.filters import Filter
+from busframe.foreign import FOREIGN
 from busframe.message import ORDERED_SUFFIX, QueueName, queue_name
 from busframe.message_type import message_type
 from busframe.retry import Retry
@@ -16,9 +18,12 @@ from busframe.retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from busframe.cloudevents import CloudEvents
     from busframe.delivery import Delivery
     from busframe.filters import FilterOn
-    from busframe.message_type import Kind, MessageType
+    from busframe.foreign import ForeignMessage
+    from busframe.message_type import Command, Event, Kind, MessageType
+    from busframe.refusals import CommandsAreHandled, EventsAreSubscribedTo
 
 T = TypeVar("T")
 
@@ -49,7 +54,8 @@ class Handler:
     filter: Filter | None = None
 
     async def __call__(self, delivery: Delivery[Any]) -> None:
-        """Handle one delivery."""
+        """Handle one delivery. What the function sends meanwhile names it as its cause."""
+        enter_delivery(delivery)
         if self.wants_delivery:
             await self.function(delivery.payload, delivery)
         else:
@@ -67,6 +73,7 @@ class Group:
         lease_s: how long the broker hides a message before it has to hear from us again.
         bytes_in_hand_max: no more is fetched while the bodies in hand are larger together; None is no bound.
         handlers: by the name of the message type on the wire.
+        foreign: gets what none of them does: unknown types, foreign messages, what cannot be read.
     """
 
     queue: QueueName
@@ -76,11 +83,13 @@ class Group:
     lease_s: float = DEFAULT_LEASE_S
     bytes_in_hand_max: int | None = None
     handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
+    foreign: Handler | None = None
 
     @property
     def attempts_max(self) -> int:
         """The most attempts any of its handlers gets."""
-        return max(handler.retry.attempts_max for handler in self.handlers.values())
+        handlers = [*self.handlers.values(), *([self.foreign] if self.foreign else [])]
+        return max(handler.retry.attempts_max for handler in handlers)
 
 
 class Registers(Protocol[T]):
@@ -94,16 +103,42 @@ class Registers(Protocol[T]):
     ) -> Callable[[T, Delivery[T]], Awaitable[None]]: ...
 
 
+class HandleOptions(TypedDict, total=False):
+    """What may be said of a command's handler, for type checkers; see `Registry.subscribe`."""
+
+    ordered: bool
+    concurrency: int | None
+    bytes_in_hand_max: int | None
+    lease_s: float | None
+    timeout_s: float | None
+    retry: Retry | None
+
+
+class SubscribeOptions(HandleOptions, total=False):
+    """What may be said of a subscription."""
+
+    group: Required[str]
+    queue: str | None
+    filter: Mapping[str, object] | None
+    filter_on: FilterOn
+
+
 class Registry:
     """Collects subscriptions. `busframe.Bus` is one that can connect.
 
     Args:
         name: of the application; the names of its groups' queues start with it. Letters, digits, `-` and `_`.
+        envelope: have messages travel as CloudEvents; None has what the bus says of them travel beside the body.
+            Consumers read both.
+        check_schema: read each payload back before it is sent, so that a field of the wrong type is an error at the
+            sender, not at every consumer. Costs about a microsecond for each message.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, envelope: CloudEvents | None = None, check_schema: bool = True) -> None:
         _check_part("name", name)
         self.name = name
+        self.envelope = envelope
+        self.check_schema = check_schema
         self._groups: dict[QueueName, Group] = {}
 
     @property
@@ -111,9 +146,13 @@ class Registry:
         """The groups by queue."""
         return self._groups
 
+    @overload
+    def subscribe(self, event: type[Command], **options: Unpack[SubscribeOptions]) -> CommandsAreHandled: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def subscribe(self, event: type[T], **options: Unpack[SubscribeOptions]) -> Registers[T]: ...
     def subscribe(
         self,
-        event: type[T],
+        event: type[object],
         *,
         group: str,
         ordered: bool = False,
@@ -125,7 +164,7 @@ class Registry:
         queue: str | None = None,
         filter: Mapping[str, object] | None = None,  # noqa: A002 - the word for it
         filter_on: FilterOn = "headers",
-    ) -> Registers[T]:
+    ) -> Any:
         """Have a function handle an event, on behalf of a group.
 
         Every group gets its own copy of each event; within a group one member handles it. A group is one queue
@@ -165,9 +204,13 @@ class Registry:
         chosen = None if filter is None else Filter.of(filter, filter_on)
         return self._register(kind, member, bounds, retry or Retry(), timeout_s, chosen=chosen)
 
+    @overload
+    def handle(self, command: type[Event], **options: Unpack[HandleOptions]) -> EventsAreSubscribedTo: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def handle(self, command: type[T], **options: Unpack[HandleOptions]) -> Registers[T]: ...
     def handle(
         self,
-        command: type[T],
+        command: type[object],
         *,
         ordered: bool = False,
         concurrency: int | None = None,
@@ -175,7 +218,7 @@ class Registry:
         lease_s: float | None = None,
         timeout_s: float | None = None,
         retry: Retry | None = None,
-    ) -> Registers[T]:
+    ) -> Any:
         """Have a function handle a command, as its one owner. Its queue has the command's name, with `-` for dots.
 
         Arguments and errors as `subscribe`.
@@ -185,6 +228,47 @@ class Registry:
         queue = command_queue(kind, ordered=ordered)
         owner = Group(queue=queue, dead_queue=dead_queue(queue))
         return self._register(kind, owner, bounds, retry or Retry(), timeout_s)
+
+    def foreign(
+        self,
+        *,
+        group: str | None = None,
+        queue: str | None = None,
+        concurrency: int | None = None,
+        bytes_in_hand_max: int | None = None,
+        lease_s: float | None = None,
+        timeout_s: float | None = None,
+        retry: Retry | None = None,
+    ) -> Registers[ForeignMessage]:
+        """Have a function handle what no other handler of a queue does, instead of having it dead-lettered.
+
+        These are messages that no bus has sent, such as raw JSON or notifications of S3 through SNS, and those of a
+        type that nobody here handles, or that cannot be read as the type they claim to be.
+
+        Args:
+            group: the group whose queue it is; its handlers of events go first.
+            queue: the queue itself, if it is not a group's.
+            concurrency: as for `subscribe`, and so are the others.
+            bytes_in_hand_max: the same.
+            lease_s: the same.
+            timeout_s: the same.
+            retry: the same.
+
+        Raises:
+            InvalidArgumentError: not one of `group` and `queue` is given.
+            ConfigurationError: the queue has a handler of foreign messages, or another concurrency, lease or bound.
+        """
+        if (group is None) == (queue is None):
+            raise InvalidArgumentError("group", group, "a group's name, or None and a queue's: one of the two")
+        if group is not None:
+            _check_part("group", group)
+        name = queue_name(queue or f"{self.name}-{group}")
+        # Under the name the group of that queue has, if it has one.
+        known = self._groups.get(name)
+        own = f"{self.name}/{group}" if group is not None else known.name if known is not None else ""
+        member = Group(queue=name, dead_queue=dead_queue(name), name=own)
+        bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
+        return self._register(FOREIGN, member, bounds, retry or Retry(), timeout_s)
 
     def _register(
         self,
@@ -198,25 +282,18 @@ class Registry:
     ) -> Registers[Any]:
         if timeout_s is not None and not 0 < timeout_s < float("inf"):
             raise InvalidArgumentError("timeout_s", timeout_s, "more than 0 seconds, finite, or None for no bound")
+        group = self._joined(group, bounds)
         queue = group.queue
-        known = self._groups.get(queue)
-        if known is not None and known.name != group.name:
-            raise ConfigurationError(
-                f"queue {queue} belongs to {known.name or 'a command'} already: two groups on one queue would compete "
-                "for its messages instead of getting a copy each"
-            )
-        group = known or group
-        if kind.name in group.handlers:
-            raise ConfigurationError(f"queue {queue} has a handler for {kind.name} already")
-        for parameter, value in bounds.items():
-            if known is not None and value != getattr(known, parameter):
-                have = getattr(known, parameter)
-                raise ConfigurationError(f"{parameter} of queue {queue} is {have} already, and cannot be {value} too")
-            setattr(group, parameter, value)
+        if kind is FOREIGN and group.foreign is not None:
+            raise ConfigurationError(f"queue {queue} has a handler for foreign messages already")
+        names = () if kind is FOREIGN else (kind.name, *kind.aliases)
+        for name in names:
+            if name in group.handlers:
+                raise ConfigurationError(f"queue {queue} has a handler for {name} already")
 
         def register(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
             wants_delivery = _wants_delivery(function)
-            group.handlers[kind.name] = Handler(
+            handler = Handler(
                 kind=kind,
                 function=function,
                 retry=retry,
@@ -224,10 +301,29 @@ class Registry:
                 timeout_s=timeout_s,
                 filter=chosen,
             )
+            group.handlers.update(dict.fromkeys(names, handler))
+            if kind is FOREIGN:
+                group.foreign = handler
             self._groups[queue] = group
             return function
 
         return register
+
+    def _joined(self, group: Group, bounds: Mapping[str, float]) -> Group:
+        """The group that the registry has under this queue, or else `group`; with the bounds a handler asks for."""
+        known = self._groups.get(group.queue)
+        if known is not None and known.name != group.name:
+            raise ConfigurationError(
+                f"queue {group.queue} belongs to {known.name or 'a command'} already: two groups on one queue would "
+                "compete for its messages instead of getting a copy each"
+            )
+        for parameter, value in bounds.items():
+            if known is not None and value != (have := getattr(known, parameter)):
+                raise ConfigurationError(
+                    f"{parameter} of queue {group.queue} is {have} already, and cannot be {value} too"
+                )
+            setattr(known or group, parameter, value)
+        return known or group
 
 
 def command_queue(kind: MessageType, *, ordered: bool = False) -> QueueName:

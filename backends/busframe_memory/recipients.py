@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
+from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from busframe import runtime
@@ -23,7 +25,9 @@ class MemoryRecipients:
     def __init__(self) -> None:
         self.fresh_s: Final = math.inf
         self._version = 0
-        self._by_topic: dict[str, dict[tuple[str, str], Subscription]] = {}
+        # Rows stand with a number, that says in which order they were added.
+        self._by_topic: dict[str, dict[tuple[str, str], tuple[int, Subscription]]] = {}
+        self._numbers = count()
         self._history: list[Change] = []
         self._listeners: list[Callable[[Collection[str]], None]] = []
 
@@ -53,7 +57,9 @@ class MemoryRecipients:
             if not rows:
                 del self._by_topic[row.topic]
         for row in revision.put:
-            self._by_topic.setdefault(row.topic, {})[row.name] = row
+            rows = self._by_topic.setdefault(row.topic, {})
+            number, _ = rows.get(row.name) or (next(self._numbers), row)
+            rows[row.name] = (number, row)
         self._history.extend(revision.changes)
         for changed in self._listeners:
             changed(revision.topics)
@@ -65,7 +71,8 @@ class MemoryRecipients:
 
     def _rows(self, topics: Collection[str] | None) -> list[Subscription]:
         wanted = self._by_topic if topics is None else topics
-        return [row for topic in wanted for row in self._by_topic.get(topic, {}).values()]
+        found = [numbered for topic in wanted for numbered in self._by_topic.get(topic, {}).values()]
+        return [row for _, row in sorted(found, key=itemgetter(0))]
 
 
 @asynccontextmanager

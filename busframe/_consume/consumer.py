@@ -17,12 +17,12 @@ import anyio
 from busframe import runtime
 from busframe._consume.dead import dead_letter
 from busframe._consume.leases import LeaseKeeper
-from busframe._consume.opening import Opener
+from busframe._consume.opening import Opener, onward
 from busframe._consume.settling import Settler
-from busframe._consume.verdict import Again, Done, GiveUp, judge
+from busframe._consume.verdict import Again, Done, GiveUp, Postpone, judge
 from busframe.errors import BackendError, BusframeError, ClosedError
 from busframe.message import Acknowledge, Release, is_ordered
-from busframe.outcome import Later, Reject
+from busframe.outcome import Outcome, Reject
 from busframe.retry import Retry
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Consumer:
     def _admit(self, received: Received, asked_s: float, handlers: TaskGroup) -> None:
         """Start on a message, or put it behind the one of its key that is being worked on."""
         lease = self._leases.hold(received, asked_s)
-        lane = received.group
+        lane = self._opener.lane(received)
         if lane is None:
             handlers.start_soon(self._work_alone, lease)
         elif lane in self._lanes:
@@ -220,15 +220,20 @@ class Consumer:
             self._log_failure(received, error, verdict)
         # Even while being cancelled: the work is done and should count.
         with anyio.CancelScope(shield=True):
-            match verdict:
-                case Done():
-                    if await self._settle(lease, Acknowledge(receipt=received.receipt)):
-                        self._counts.handled += 1
-                case Again():
-                    if await self._give_back(lease, behind, delay_s=verdict.delay_s):
-                        self._counts.retried += 1
-                case GiveUp():
-                    await self._bury(lease, behind, verdict.reason)
+            await self._carry_out(verdict, lease, behind)
+
+    async def _carry_out(self, verdict: Verdict, lease: Lease, behind: deque[Lease]) -> None:
+        match verdict:
+            case Done():
+                if await self._settle(lease, Acknowledge(receipt=lease.received.receipt)):
+                    self._counts.handled += 1
+            case Again():
+                if await self._give_back(lease, behind, delay_s=verdict.delay_s):
+                    self._counts.retried += 1
+            case GiveUp():
+                await self._bury(lease, behind, verdict.reason)
+            case Postpone():
+                await self._postpone(lease, behind, verdict.left_s)
 
     def _log_failure(self, received: Received, error: Exception, verdict: Verdict) -> None:
         what = f"message {received.message_id} of {self._queue}, attempt {received.receive_count}"
@@ -238,12 +243,26 @@ class Consumer:
                     "%s: dead-lettered: %s", what, verdict.reason, exc_info=None if isinstance(error, Reject) else error
                 )
             case Again():
-                level = logging.INFO if isinstance(error, Later) else logging.WARNING
+                level = logging.INFO if isinstance(error, Outcome) else logging.WARNING
                 # Where it failed is worth a page once, not at every attempt.
                 trace = error if received.receive_count == 1 and level == logging.WARNING else None
                 _log.log(level, "%s: again in %.1f s: %r", what, verdict.delay_s, error, exc_info=trace)
             case Done():
                 _log.info("%s: dropped: %s", what, error)
+            case Postpone():
+                _log.debug("%s: %s", what, error)
+
+    async def _postpone(self, lease: Lease, behind: deque[Lease], left_s: float) -> None:
+        """Send it to its own queue anew, then acknowledge: in this order it may be there twice, and is never lost."""
+        received = lease.received
+        try:
+            again = onward(received, left_s, self._backend.capabilities.delay_s_max)
+            await self._sender.send(self._queue, again)
+        except BackendError as error:
+            _log.error("message %s could not be postponed: %s", received.message_id, error)
+            await self._give_back(lease, behind, delay_s=min(left_s, BURIAL_RETRY_S))
+            return
+        await self._settle(lease, Acknowledge(receipt=received.receipt))
 
     async def _bury(self, lease: Lease, behind: deque[Lease], reason: str) -> None:
         """Send to the dead-letter queue, then acknowledge: in this order it may be there twice, and is never lost."""

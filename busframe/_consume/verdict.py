@@ -31,7 +31,30 @@ class GiveUp:
     reason: str
 
 
-Verdict = Done | Again | GiveUp
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """Put it back into its queue as a new message, hidden for `left_s` seconds or as long as the broker can."""
+
+    left_s: float
+
+
+Verdict = Done | Again | GiveUp | Postpone
+
+
+class NotYetDue(Outcome):
+    """The message is to be handled later than its sender could tell the broker at once: it was no attempt."""
+
+    def __init__(self, left_s: float) -> None:
+        super().__init__(f"not due for another {left_s:.1f} s")
+        self.left_s = left_s
+
+
+class InHandElsewhere(Outcome):
+    """Another consumer is at work on the same message: it was no attempt. Try again when its claim is over."""
+
+    def __init__(self, left_s: float) -> None:
+        super().__init__(f"claimed by another consumer for another {left_s:.1f} s")
+        self.left_s = left_s
 
 
 def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float) -> Verdict:
@@ -46,6 +69,8 @@ def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float)
     match error:
         case None | Drop():
             return Done()
+        case NotYetDue() | InHandElsewhere():
+            return Postpone(error.left_s) if isinstance(error, NotYetDue) else Again(error.left_s)
         case Reject():
             return GiveUp(f"rejected: {error.reason}")
         case CodecError():

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from busframe import command, event
+from busframe import Command, Event, command, event
 
 
 @event("shop.order.placed", key="customer")
 @dataclass(frozen=True)
-class OrderPlaced:
+class OrderPlaced(Event):
     order: str
     customer: str = "ada"
 
 
 @event("shop.order.cancelled")
 @dataclass(frozen=True)
-class OrderCancelled:
+class OrderCancelled(Event):
     order: str
 
 
 @command("shop.invoice.print")
 @dataclass(frozen=True)
-class PrintInvoice:
+class PrintInvoice(Command):
     order: str

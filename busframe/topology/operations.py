@@ -1,0 +1,255 @@
+"""What an operator does to the subscriptions of a running system: pause, resume, move, rename, unsubscribe."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from busframe import runtime
+from busframe.backend import Plan, QueueSpec
+from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
+from busframe.message import queue_name
+from busframe.registry import dead_queue
+from busframe.topology import leaving
+from busframe.topology.edits import is_of, moved, renamed, with_state
+from busframe.topology.leaving import take_down, until_empty, until_passed
+from busframe.topology.moving import carry_over
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+    from busframe.backend import Backend
+    from busframe.message import QueueName
+    from busframe.recipients import Change, Edit, RecipientList, Subscription
+    from busframe.topology.leaving import Left
+
+
+class Topology:
+    """The subscriptions in a recipient list, and their queues.
+
+    Groups are named as in the list, `bus/group`; a name without `/` is one of this bus's. All methods may be called at
+    once, from any process, and again after a failure half-way.
+
+    Args:
+        bus: the name of the bus.
+        backend: has the queues.
+        recipients: the list.
+        by: who changes things, for the history.
+        before_removal: called before a queue is removed, for whoever consumes it here.
+        quiet_s: for how long a queue has to be seen empty before it is; None: as long as the two stores need.
+    """
+
+    def __init__(
+        self,
+        bus: str,
+        backend: Backend,
+        recipients: RecipientList,
+        *,
+        by: str,
+        before_removal: Callable[[QueueName], Awaitable[None]] | None = None,
+        quiet_s: float | None = None,
+    ) -> None:
+        self._quiet_s = leaving.quiet_s(backend, recipients) if quiet_s is None else quiet_s
+        self._bus = bus
+        self._backend = backend
+        self._recipients = recipients
+        self._by = by
+        self._before_removal = before_removal
+
+    async def subscriptions(self) -> Sequence[Subscription]:
+        """All rows of the list, in the order they were added."""
+        return (await self._recipients.load()).subscriptions
+
+    async def history(self, *, limit: int = 100) -> Sequence[Change]:
+        """The last changes, the newest first."""
+        return await self._recipients.history(limit=limit)
+
+    async def pause(self, group: str, event: str | None = None) -> Sequence[Change]:
+        """Let a group get no more copies until it is resumed. Events published meanwhile never reach it.
+
+        Its queue stays, and what is on it is handled. To keep the messages for later, stop the consumers instead.
+
+        Args:
+            group: `billing`, or `shop/billing` of another bus.
+            event: the name of one event; None: all that the group subscribed to.
+
+        Raises:
+            ConfigurationError: the list has no such group.
+        """
+        return await self._change(with_state(self._named(group), event, "paused", unless={"draining"}))
+
+    async def resume(self, group: str, event: str | None = None) -> Sequence[Change]:
+        """Let a group get copies again, whether it was paused or is being unsubscribed. Arguments as `pause`."""
+        return await self._change(with_state(self._named(group), event, "active"))
+
+    async def rename(self, group: str, new: str) -> Sequence[Change]:
+        """Give a group's subscriptions to a group of another name, on the same queues.
+
+        The program that has the group under its new name names the queue: `subscribe(..., queue="shop-billing")`; or
+        `move` it to the queue the new name implies.
+
+        Raises:
+            ConfigurationError: the list has no such group.
+            InvalidArgumentError: it has one of the new name already.
+        """
+        return await self._change(renamed(self._named(group), self._named(new)))
+
+    async def move(self, group: str, queue: str, event: str | None = None, *, carry: bool = True) -> Sequence[Left]:
+        """Give a group another queue, made like the one it has, and take the old one down when it is empty.
+
+        From the start on, copies go to the new queue only. What is on the old one is carried over, unless consumers of
+        the old queue get it first. Messages of one key may overtake each other while that lasts.
+
+        Args:
+            group: as `pause`.
+            queue: the name of the new queue, `.fifo` included.
+            event: as `pause`.
+            carry: False leaves what is on the old queue to its consumers.
+
+        Returns:
+            The queues that were taken down.
+
+        Raises:
+            ConfigurationError: the list has no such group.
+            InvalidArgumentError: the queue belongs to another group.
+        """
+        group, target = self._named(group), queue_name(queue)
+        rows = [row for row in await self.subscriptions() if is_of(row, group, event) and row.queue != target]
+        edit = moved(group, event, target)
+        edit(await self.subscriptions())  # Refuses what is wrong before anything is made.
+        for row in rows:
+            await self._make_like(row.queue, target)
+        await self._change(edit)
+        return await self._drain(group, event, carry_to=target if carry else None)
+
+    async def unsubscribe(
+        self,
+        group: str,
+        event: str | None = None,
+        *,
+        wait: bool = True,
+        discard: bool = False,
+        with_dead_letters: bool = False,
+    ) -> Sequence[Left]:
+        """Let a group get no more copies, wait until it has handled what it has, and remove its rows and its queue.
+
+        Cancelled while it waits, the group stays as it is then, draining: call again to go on, or `resume` it.
+
+        Args:
+            group: as `pause`.
+            event: as `pause`. A queue that has other subscriptions stays.
+            wait: False returns when the group gets no more copies; call again, or `busframe topology apply`, to
+                finish.
+            discard: throw away what is on the queue instead of waiting. A queue with other subscriptions is waited
+                for all the same, since their messages are among it.
+            with_dead_letters: remove the dead-letter queue with what is on it. It stays otherwise, if it has anything.
+
+        Returns:
+            The queues that were removed.
+
+        Raises:
+            ConfigurationError: the list has no such group.
+        """
+        group = self._named(group)
+        await self._change(with_state(group, event, "draining"))
+        if not wait:
+            return ()
+        return await self._drain(group, event, discard=discard, with_dead_letters=with_dead_letters)
+
+    async def finish(self, rows: Sequence[Subscription]) -> Left | None:
+        """Take down draining rows of one queue, which is empty; see `leaving.take_down`."""
+        await until_empty(self._backend, rows[0].queue, for_s=self._quiet_s)
+        return await self._take_down(rows)
+
+    async def _drain(
+        self,
+        group: str,
+        event: str | None,
+        *,
+        carry_to: QueueName | None = None,
+        discard: bool = False,
+        with_dead_letters: bool = False,
+    ) -> Sequence[Left]:
+        began_s = runtime.now_s()
+        listed = await self.subscriptions()
+        going = [row for row in listed if is_of(row, group, event) and row.state == "draining"]
+        left: list[Left] = []
+        for queue in dict.fromkeys(row.queue for row in going):
+            rows = [row for row in going if row.queue == queue]
+            shared = len(rows) < sum(row.queue == queue for row in listed)
+            async with self._carrying(queue, None if shared else carry_to):
+                if shared:
+                    await until_passed(self._backend, queue, since_s=began_s, for_s=self._quiet_s)
+                elif discard:
+                    await self._discard(queue, began_s + self._quiet_s)
+                else:
+                    await until_empty(self._backend, queue, for_s=self._quiet_s)
+            gone = await self._take_down(rows, with_dead_letters=with_dead_letters)
+            if gone is not None:
+                left.append(gone)
+        return left
+
+    async def _discard(self, queue: QueueName, until_s: float) -> None:
+        """Wait until no publisher sends there any more; whatever is there then goes with the queue."""
+        await runtime.sleep(max(0.0, until_s - runtime.now_s()))
+        try:
+            await self._backend.purge(queue)
+        except QueueNotFoundError:
+            return
+
+    @asynccontextmanager
+    async def _carrying(self, source: QueueName, target: QueueName | None) -> AsyncGenerator[None]:
+        if target is None:
+            yield
+            return
+        async with runtime.background_tasks() as tasks:
+            tasks.start_soon(carry_over, self._backend, source, target)
+            yield
+
+    async def _take_down(self, rows: Sequence[Subscription], *, with_dead_letters: bool = False) -> Left | None:
+        return await take_down(
+            self._backend,
+            self._recipients,
+            rows,
+            by=self._by,
+            with_dead_letters=with_dead_letters,
+            before_removal=self._before_removal,
+        )
+
+    async def _make_like(self, old: QueueName, new: QueueName) -> None:
+        spec = await self._backend.describe(old)
+        if spec is None:
+            raise QueueNotFoundError(
+                f"queue {old} is not there, so {new} cannot be made like it; busframe topology check"
+            )
+        specs: list[QueueSpec] = []
+        dead = spec.dead_letters
+        if dead is not None:
+            letters = await self._backend.describe(dead.queue) or QueueSpec(name=dead.queue)
+            dead = replace(dead, queue=dead_queue(new))
+            specs.append(replace(letters, name=dead.queue))
+        specs.append(replace(spec, name=new, dead_letters=dead))
+        await self._backend.provision(Plan(queues=tuple(specs)))
+
+    async def _change(self, edit: Edit) -> Sequence[Change]:
+        return await self._recipients.change(edit, by=self._by)
+
+    def _named(self, group: str) -> str:
+        if not group:
+            raise InvalidArgumentError("group", group, "the name of a group, such as 'billing' or 'shop/billing'")
+        return group if "/" in group else f"{self._bus}/{group}"
+
+
+def require_list(recipients: RecipientList | None) -> RecipientList:
+    """Make sure there is a list.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if recipients is None:
+        raise ConfigurationError(
+            "there is no recipient list; name the one that publishers and subscribers name, such as "
+            "connect(url, recipients='sqlite:///subscriptions.db')"
+        )
+    return recipients

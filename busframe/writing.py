@@ -1,0 +1,185 @@
+"""From a payload and what its sender says about it to a message that can be sent.
+
+Pure, save for the id and the clock: everything that can be wrong with a message shows here, before any copy of it is
+sent. A batch is refused as a whole, so no bad entry may get into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
+from typing import TYPE_CHECKING, TypedDict
+
+import msgspec
+
+from busframe import runtime
+from busframe.cloudevents import CONTENT_TYPE, STRUCTURED_JSON
+from busframe.codec import check, encode, key_of
+from busframe.delivery import current_delivery
+from busframe.errors import InvalidArgumentError
+from busframe.headers import HEADERS, Headers, encode_headers
+from busframe.message import Outgoing, group_of, is_ordered
+from busframe.tracing import current_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from busframe.cloudevents import CloudEvents
+    from busframe.message import QueueName
+    from busframe.message_type import MessageType
+    from busframe.tracing import Propagator
+
+
+class SendOptions(TypedDict, total=False):
+    """The same as keyword arguments, for type checkers."""
+
+    delay_s: float
+    tenant: str | None
+    key: str | None
+    headers: Mapping[str, str] | None
+    correlation_id: str | None
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sender of one message says about it; see `Live.publish`."""
+
+    delay_s: float = 0.0
+    tenant: str | None = None
+    key: str | None = None
+    headers: Mapping[str, str] | None = None
+    correlation_id: str | None = None
+
+
+PLAIN = Options()
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A message, ready for whichever queue.
+
+    Attributes:
+        data: the payload as text; the body too, unless it is in an envelope.
+        delay_s: what is left of the wish for a delay when the broker's longest is used; `headers.due_s` has the rest.
+    """
+
+    headers: Headers
+    data: str
+    body: str
+    attributes: Mapping[str, str | bytes]
+    delay_s: float
+
+    def require_fits(self, queues: Iterable[QueueName]) -> None:
+        """Make sure the message can go to all of these queues.
+
+        Raises:
+            InvalidArgumentError: a queue is ordered, and the message has no key or a delay.
+        """
+        for queue in queues:
+            if is_ordered(queue):
+                if self.headers.key is None:
+                    raise InvalidArgumentError("key", None, f"text: queue {queue} is ordered by it")
+                if self.delay_s:
+                    allowed = f"0: queue {queue} is ordered, and in it a message would hold up those behind it"
+                    raise InvalidArgumentError("delay_s", self.delay_s, allowed)
+
+    def for_queue(self, queue: QueueName) -> Outgoing:
+        """Make the copy for one queue.
+
+        The broker's message group is the key on an ordered queue. On any other it is whom the broker is to be fair
+        among: the tenant, or else the key.
+        """
+        headers = self.headers
+        if is_ordered(queue):
+            return Outgoing(
+                body=self.body,
+                attributes=self.attributes,
+                group=None if headers.key is None else group_of(headers.key),
+                deduplication_id=group_of(headers.id),
+            )
+        share = headers.key if headers.tenant is None else headers.tenant
+        return Outgoing(
+            body=self.body,
+            attributes=self.attributes,
+            delay_s=self.delay_s,
+            group=None if share is None else group_of(share),
+        )
+
+
+class Writer:
+    """Writes the messages of one bus.
+
+    Args:
+        source: the name of the bus.
+        delay_s_max: the longest delay of the broker.
+        check_schema: read each payload back before it is sent.
+        envelope: what to put messages into; None: nothing.
+        propagator: tells which trace a message belongs to.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        delay_s_max: float,
+        check_schema: bool = True,
+        envelope: CloudEvents | None = None,
+        propagator: Propagator = current_trace,
+    ) -> None:
+        self._source = source
+        self._delay_s_max = delay_s_max
+        self._check_schema = check_schema
+        self._envelope = envelope
+        self._propagator = propagator
+
+    def write(self, payload: object, kind: MessageType, options: Options = PLAIN) -> Written:
+        """Write a message.
+
+        Raises:
+            EncodeError: the payload cannot be written as its type.
+            InvalidArgumentError: one of the options is not allowed.
+        """
+        data, encoding = encode(payload, kind)
+        if self._check_schema:
+            check(data, kind, encoding)
+        delay_s, due_s = self._delays(options.delay_s)
+        cause = current_delivery()
+        correlation_id = options.correlation_id
+        causation_id = None
+        if cause is not None:
+            causation_id = cause.headers.id
+            correlation_id = correlation_id or cause.headers.correlation_id or causation_id
+        trace = self._propagator()
+        headers = Headers(
+            id=runtime.new_id(),
+            type=kind.name,
+            version=kind.version,
+            source=self._source,
+            key=key_of(payload, kind) if options.key is None else options.key,
+            tenant=options.tenant,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            traceparent=None if trace is None else trace.traceparent,
+            tracestate=None if trace is None else trace.tracestate,
+            due_s=due_s,
+            encoding=encoding,
+            extra=_checked(options.headers) if options.headers else {},
+        )
+        if self._envelope is None:
+            body, attributes = data, {HEADERS: encode_headers(headers)}
+        else:
+            body, attributes = self._envelope.write(headers, data, kind.form), {CONTENT_TYPE: STRUCTURED_JSON}
+        return Written(headers=headers, data=data, body=body, attributes=attributes, delay_s=delay_s)
+
+    def _delays(self, wished_s: float) -> tuple[float, float | None]:
+        """Split a delay into what the broker can do and, if that is not all of it, when the message is due."""
+        if not 0 <= wished_s < float("inf"):
+            raise InvalidArgumentError("delay_s", wished_s, "0 or more seconds, finite")
+        if wished_s <= self._delay_s_max:
+            return wished_s, None
+        return self._delay_s_max, runtime.wall_s() + wished_s
+
+
+def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        # From untyped code: the consumer could not read anything else.
+        if not all(isinstance(text, str) for text in (name, value)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError("headers", {name: value}, "text by text")
+    return dict(headers)
