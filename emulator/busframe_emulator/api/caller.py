@@ -12,6 +12,8 @@ from busframe_emulator.engine.errors import no_such_queue
 from busframe_emulator.engine.settings import QueueAddress
 
 _REMEMBERED_MAX: Final = 10_000
+_REMEMBERED_CHARACTERS_MAX: Final = 500
+"""Longer URLs are read anew each time: no queue has one, and clients must not be able to fill the memory with them."""
 
 _IDENTIFIER_LENGTH: Final = 17
 _SESSION: Final = re.compile(r"(.+:assumed-role/[^/]+)/(.+)").fullmatch
@@ -76,9 +78,11 @@ class Caller:
         """
         address = self._addresses.get(queue_url)
         if address is None:
-            if len(self._addresses) >= _REMEMBERED_MAX:
-                self._addresses.clear()
-            address = self._addresses[queue_url] = self._read(queue_url)
+            address = self._read(queue_url)
+            if len(queue_url) <= _REMEMBERED_CHARACTERS_MAX:
+                if len(self._addresses) >= _REMEMBERED_MAX:
+                    self._addresses.clear()
+                self._addresses[queue_url] = address
         return address
 
     def _read(self, queue_url: str) -> QueueAddress:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.api import access, actions
 from busframe_emulator.api.moving import read_handle
+from busframe_emulator.api.policies import read_policy
 from busframe_emulator.engine import requests
 from busframe_emulator.engine.errors import SqsError
 from busframe_emulator.engine.settings import SECOND_US, QueueAddress
@@ -62,8 +63,8 @@ class Guard:
             if decision is not access.Decision.ALLOWED:
                 raise access.refusal(decision, asked)
         if isinstance(request, actions.CreateQueue | actions.SetQueueAttributes):
-            policy = (request.attributes or {}).get("Policy")
-            if policy:
+            policy = read_policy((request.attributes or {}).get("Policy", ""))
+            if policy is not None:
                 access.read_policy(policy)
 
     def _facts(self, caller: Caller, now_us: int, source_ip: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from busframe_emulator.api import actions, results
 from busframe_emulator.api.md5 import md5_of_attributes, md5_of_body
@@ -29,6 +29,30 @@ class Waiting(NamedTuple):
 
     waiter: int
     request: actions.ReceiveMessage
+
+
+class _Names(NamedTuple):
+    """The message attributes asked for: by name, by prefix ("Hel.*"), or all. Names that match none are ignored."""
+
+    exact: frozenset[str]
+    prefixes: frozenset[str]
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Self:
+        prefixes = frozenset(name.removesuffix(_PREFIX) for name in names if name.endswith(_PREFIX))
+        return cls(frozenset(names), prefixes)
+
+    def choose(self, attributes: Mapping[str, MessageAttribute]) -> Mapping[str, MessageAttribute]:
+        """Those of a message that are among them."""
+        if not _EVERY_ATTRIBUTE.isdisjoint(self.exact):
+            return attributes
+        return {name: attribute for name, attribute in attributes.items() if self._has(name)}
+
+    def _has(self, name: str) -> bool:
+        # The beginnings of a name are few; the prefixes asked for may be many.
+        return name in self.exact or (
+            bool(self.prefixes) and any(name[:length] in self.prefixes for length in range(len(name) + 1))
+        )
 
 
 SYSTEM_ATTRIBUTES: Final[dict[str, Callable[[Delivery], str | None]]] = {
@@ -72,11 +96,11 @@ def show_deliveries(request: actions.ReceiveMessage, deliveries: Sequence[Delive
     if not deliveries:
         return results.Messages()
     system_names = _system_names(request)
-    names = request.message_attribute_names
+    names = _Names.of(request.message_attribute_names) if request.message_attribute_names else None
     return results.Messages(messages=[_show(delivery, system_names, names) for delivery in deliveries])
 
 
-def _show(delivery: Delivery, system_names: Sequence[str], names: Sequence[str] | None) -> results.Message:
+def _show(delivery: Delivery, system_names: Sequence[str], names: _Names | None) -> results.Message:
     message = results.Message(
         message_id=delivery.message_id,
         receipt_handle=delivery.receipt,
@@ -86,7 +110,7 @@ def _show(delivery: Delivery, system_names: Sequence[str], names: Sequence[str] 
     if system_names:
         facts = {name: SYSTEM_ATTRIBUTES[name](delivery) for name in system_names}
         message.attributes = {name: fact for name, fact in facts.items() if fact is not None} or None
-    if names and delivery.attributes and (chosen := _choose(delivery.attributes, names)):
+    if names is not None and delivery.attributes and (chosen := names.choose(delivery.attributes)):
         # The checksum covers what is returned, not what was sent.
         message.md5_of_message_attributes = md5_of_attributes(chosen)
         message.message_attributes = {name: _show_attribute(attribute) for name, attribute in chosen.items()}
@@ -107,11 +131,3 @@ def _system_names(request: actions.ReceiveMessage) -> Sequence[str]:
         return ()
     wanted = {*(old or ()), *(new or ())}
     return [name for name in SYSTEM_ATTRIBUTES if name in wanted or _ALL in wanted]
-
-
-def _choose(attributes: Mapping[str, MessageAttribute], names: Sequence[str]) -> Mapping[str, MessageAttribute]:
-    """The message attributes asked for: by name, by prefix ("Hel.*"), or all. Names that match none are ignored."""
-    if not _EVERY_ATTRIBUTE.isdisjoint(names):
-        return attributes
-    prefixes = tuple(name.removesuffix(_PREFIX) for name in names if name.endswith(_PREFIX))
-    return {name: attribute for name, attribute in attributes.items() if name in names or name.startswith(prefixes)}

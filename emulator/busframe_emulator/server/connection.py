@@ -4,7 +4,8 @@ The rules:
 
 - Requests of one connection are answered one after the other, in the order they came. While a receive waits, or the
   client does not read its answers, further requests are kept (a backlog) and, beyond `BACKLOG_MAX`, left in the socket.
-- What a client may make the server hold is bounded: the head, the body, the backlog, the time it takes over a request.
+- What a client may make the server hold is bounded: the head, the body, what belongs to neither (the sizes of chunks,
+  trailers), the backlog, the time it takes over a request.
 - The end of the client's data is taken as its leaving: a receive that waits is then called off, so that it does not
   take messages nobody will see.
 """
@@ -34,6 +35,11 @@ BODY_BYTES_MAX: Final = 8 * 1_048_576
 """The largest message is 1 MiB; in JSON a byte of it can take six, but none that takes six may be in a message."""
 
 BACKLOG_MAX: Final = 64
+BACKLOG_BYTES_MAX: Final = BODY_BYTES_MAX
+"""Of the bodies in it; then one more can be on its way."""
+
+CHUNK_OVERHEAD_MAX: Final = 8
+"""Bytes for each byte of a body that comes in chunks: five, if each chunk has one."""
 
 SWEEP_S: Final = 10
 """Timeouts are counted in sweeps over all connections, since a timer for each request would cost more than the rest."""
@@ -48,6 +54,13 @@ _READ_BYTES: Final = 65_536
 
 _UNSENT_BYTES_MAX: Final = 65_536
 """More than this is sent at once, so that pipelined requests cannot make the server hold all their answers."""
+
+_REFUSALS: Final = {
+    400: b"This is not HTTP/1.1.\n",
+    408: b"The request did not come within a minute.\n",
+    413: b"The body of a request can have %d bytes.\n" % BODY_BYTES_MAX,
+    431: b"The headers of a request can have %d bytes.\n" % HEAD_BYTES_MAX,
+}
 
 _IDLE, _HEAD, _BODY = range(3)
 """What the client is about: nothing, the head of a request, its body."""
@@ -103,8 +116,8 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_backlog",
+        "_backlog_bytes",
         "_closing",
-        "_head_bytes",
         "_out",
         "_parser",
         "_phase",
@@ -112,6 +125,7 @@ class Connection(asyncio.BufferedProtocol):
         "_shared",
         "_sweeps",
         "_transport",
+        "_unfinished_bytes",
         "_unread",
         "_waiter",
         "_waiting",
@@ -121,8 +135,9 @@ class Connection(asyncio.BufferedProtocol):
         self._shared = shared
         self._request = Request()
         self._phase = _IDLE
-        self._head_bytes = 0
+        self._unfinished_bytes = 0  # of the request that is being read
         self._backlog: deque[Request] | None = None  # made when needed, which for most is never
+        self._backlog_bytes = 0
         self._waiter: int | None = None
         self._waiting: Request | None = None  # the one that waits
         self._out: bytes = b""
@@ -168,10 +183,11 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(cause.status)
         except httptools.HttpParserError:
             self._refuse(400)
-        if self._phase == _HEAD:
-            # The read in which a head begins may hold other requests too, so one read more than the limit is let pass.
-            self._head_bytes += nbytes
-            if self._head_bytes > HEAD_BYTES_MAX + _READ_BYTES:
+        if self._phase != _IDLE:
+            # The read in which a request begins may hold others too, so one read more than the limit is let pass.
+            self._unfinished_bytes += nbytes
+            of_body = len(self._request.body) * (1 + CHUNK_OVERHEAD_MAX)
+            if self._unfinished_bytes > HEAD_BYTES_MAX + _READ_BYTES + of_body:
                 self._refuse(431)
 
     def pause_writing(self) -> None:
@@ -189,6 +205,7 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._request = Request()
+        self._unfinished_bytes = 0
         self._phase = _HEAD
         self._sweeps = 0
 
@@ -197,15 +214,14 @@ class Connection(asyncio.BufferedProtocol):
         self._request.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, whole."""
+        """One header, whole. Those after the body (trailers) are not looked at."""
         name = name.lower()
-        if name in HEADERS:
+        if name in HEADERS and self._phase == _HEAD:
             self._request.headers[name] = value
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._phase = _BODY
-        self._head_bytes = 0
         headers = self._request.headers
         if int(headers.get(CONTENT_LENGTH, b"0")) > BODY_BYTES_MAX:
             raise _RefusedError(413)
@@ -236,7 +252,8 @@ class Connection(asyncio.BufferedProtocol):
             if self._backlog is None:
                 self._backlog = deque()
             self._backlog.append(request)
-            if len(self._backlog) >= BACKLOG_MAX:
+            self._backlog_bytes += len(request.body)
+            if len(self._backlog) >= BACKLOG_MAX or self._backlog_bytes >= BACKLOG_BYTES_MAX:
                 self._transport.pause_reading()
 
     # --- routes call these ------------------------------------------------------------------------------------------
@@ -305,7 +322,9 @@ class Connection(asyncio.BufferedProtocol):
         """Handle what was kept, as far as that is possible now."""
         backlog = self._backlog
         while backlog and self._waiter is None and not self._unread and not self._closing:
-            self._handle(backlog.popleft())
+            request = backlog.popleft()
+            self._backlog_bytes -= len(request.body)
+            self._handle(request)
         if not backlog and not self._unread and not self._closing:
             self._transport.resume_reading()
 
@@ -334,7 +353,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._closing:
             return
         if self._is_free():
-            response = Response(status, b"text/plain; charset=utf-8", b"")
+            response = Response(status, b"text/plain; charset=utf-8", _REFUSALS[status])
             self._send(self._shared.renderer.render(response, keep_alive=False))
         self.close()
 
@@ -346,6 +365,8 @@ class VerifyingConnection(Connection):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, whole. Of several with one name the values are joined, as a signature has them."""
+        if self._phase != _HEAD:
+            return
         headers = self._request.headers
         name, value = name.lower(), value.strip()
         headers[name] = b"%b,%b" % (headers[name], value) if name in headers else value

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _HEAD: Final = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%b%b"
+_HEADS_MAX: Final = 1_000
 _CLOSE: Final = b"Connection: close\r\n"
 _PHRASES: Final = {
     200: b"OK",
@@ -32,7 +33,7 @@ class Renderer:
     """Makes whole responses, each with an identifier of its own in the form of a UUID.
 
     Heads differ in little but that identifier and the length, so all the rest is made once and kept. There are as many
-    as there are kinds of answers, some dozens.
+    as there are kinds of answers, some dozens, and more only where an answer repeats what a browser sent.
 
     Args:
         salt: 64 bits that differ between processes.
@@ -57,6 +58,8 @@ class Renderer:
         key = (response.status, response.content_type, response.extra_head, keep_alive)
         head = self._heads.get(key)
         if head is None:
+            if len(self._heads) >= _HEADS_MAX:
+                self._heads.clear()
             head = self._heads[key] = _HEAD % (
                 response.status,
                 _PHRASES[response.status],

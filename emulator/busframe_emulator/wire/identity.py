@@ -15,7 +15,10 @@ from busframe_emulator.api.caller import Caller
 DEFAULT_REGION: Final = "us-east-1"
 DEFAULT_ACCOUNT: Final = "000000000000"
 
-_REMEMBERED_MAX: Final = 1_000
+_REMEMBERED_MAX: Final = 200
+_REMEMBERED_BYTES_MAX: Final = 1_000
+"""Of the headers that make a caller; longer ones are read anew each time."""
+
 _SCOPE_END: Final = b"/sqs/"
 _SCOPE: Final = re.compile(rb"Credential=([^/,\s]+)/[0-9]{8}/([a-z0-9-]{1,32})$").search
 _ACCOUNT: Final = re.compile(r"[0-9]{12}").fullmatch
@@ -44,9 +47,11 @@ class Callers:
         key = (authorization.partition(_SCOPE_END)[0], host)
         caller = self._seen.get(key)
         if caller is None:
-            if len(self._seen) >= _REMEMBERED_MAX:
-                self._seen.clear()
-            caller = self._seen[key] = self._read(*key)
+            caller = self._read(*key)
+            if len(key[0]) + len(host) <= _REMEMBERED_BYTES_MAX:
+                if len(self._seen) >= _REMEMBERED_MAX:
+                    self._seen.clear()
+                self._seen[key] = caller
         return caller
 
     def _read(self, scope: bytes, host: bytes) -> Caller:

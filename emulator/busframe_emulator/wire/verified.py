@@ -15,7 +15,9 @@ from busframe_emulator.wire.sigv4 import Signed, check_scope, check_signature, r
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_REMEMBERED_MAX: Final = 1_000
+_REMEMBERED_MAX: Final = 200
+_REMEMBERED_CHARACTERS_MAX: Final = 1_000
+"""Of the header Host; with a longer one the caller is made anew each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +89,15 @@ class VerifiedCallers:
         known = (key.access_key, region, host)
         caller = self._seen.get(known)
         if caller is None:
-            if len(self._seen) >= _REMEMBERED_MAX:
-                self._seen.clear()
-            caller = self._seen[known] = Caller(
+            caller = Caller(
                 region=region,
                 account=key.account,
                 base_url=base_url(self._public_url, host),
                 arn=key.arn,
                 actions=key.actions,
             )
+            if len(host) <= _REMEMBERED_CHARACTERS_MAX:
+                if len(self._seen) >= _REMEMBERED_MAX:
+                    self._seen.clear()
+                self._seen[known] = caller
         return caller
