@@ -1,18 +1,21 @@
 """Turns single submissions into batches, without making anybody wait who need not.
 
 When nothing is under way a submission goes out at once, alone. While a call is under way further submissions gather;
-when it returns they go out together. So an idle line adds no delay, a busy one fills its batches by itself, and there
-is no timer to tune. Each submitter learns the fate of its own entry.
+when it returns they go out together, or before, when they fill a batch or have waited for `LINGER_S`. So an idle line
+adds no delay, and a busy one fills its batches by itself. Each submitter learns the fate of its own entry.
 """
 
 from __future__ import annotations
 
+import copy
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 import anyio
 
-from busframe.errors import BusframeError
+from busframe import runtime
+from busframe.crew import Crew
+from busframe.errors import BackendError, BusframeError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -22,28 +25,51 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741 - outcome
 
+LINGER_S: Final = 0.005
+"""No entry waits longer for others to fill its batch, as long as a further call may be made."""
 
-class _Entry(Generic[E, O]):
-    __slots__ = ("done", "entry", "error", "outcome", "size")
+_WITHDRAWN: Final = object()
 
-    def __init__(self, entry: E, size: int) -> None:
-        self.entry = entry
-        self.size = size
-        self.done = anyio.Event()
-        self.outcome: O | None = None
+
+class _Batch(Generic[E, O]):
+    """Entries that go out together.
+
+    Attributes:
+        size: of all of them.
+        full: nothing more goes in.
+        aged: has waited through one look of the clock already.
+        told: set when `outcomes` is, or `error`; made by the first submitter who waits for it.
+    """
+
+    __slots__ = ("aged", "entries", "error", "full", "outcomes", "size", "told")
+
+    def __init__(self) -> None:
+        self.entries: list[E] = []
+        self.size = 0
+        self.full = False
+        self.aged = False
+        self.told: anyio.Event | None = None
+        self.outcomes: Sequence[O] = ()
         self.error: BusframeError | None = None
+
+    def tell(self, outcomes: Sequence[O] = (), error: BusframeError | None = None) -> None:
+        """Let the submitters know."""
+        self.outcomes = outcomes
+        self.error = error
+        if self.told is not None:
+            self.told.set()
 
 
 class Batcher(Generic[E, O]):
     """Collects entries for one batch call.
 
     Args:
-        tasks: runs the calls; has to live as long as anybody submits.
+        tasks: runs the calls; has to live until the batcher is closed.
         call: takes 1 to `entries_max` entries and returns one outcome for each, in order.
         entries_max: most entries in one call.
         bytes_max: largest sum of `size` over one call; an entry larger than that goes alone.
         size: what an entry counts toward `bytes_max`; None counts nothing.
-        calls_max: how many calls may be under way. A further one starts only for a full batch.
+        calls_max: how many calls may be under way. A further one starts for a full batch, or one that has waited.
     """
 
     def __init__(
@@ -63,55 +89,165 @@ class Batcher(Generic[E, O]):
         self._size = size
         self._calls_max = calls_max
         self._calls = 0
-        self._waiting: deque[_Entry[E, O]] = deque()
+        self._coming = 0  # of these, called for and not yet at work
+        self._waiting: deque[_Batch[E, O]] = deque()
+        self._callers = Crew(tasks, self._make_calls, members_max=calls_max)
+        self._clock_runs = False
+        self._closed = False
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is under way."""
+        return not self._waiting and not self._calls
+
+    def post(self, entry: E) -> None:
+        """Have `entry` sent; `call` is all that hears of its outcome."""
+        self._join(entry)
 
     async def submit(self, entry: E) -> O:
         """Have `entry` sent, and return its outcome.
 
-        Cancelled before its call began, the entry is withdrawn; later, it goes its way and nobody hears of it.
+        Cancelled before its call began, the entry is withdrawn; later, it may have gone its way or not.
 
         Raises:
             BusframeError: the call failed as a whole.
         """
-        waiting: _Entry[E, O] = _Entry(entry, self._size(entry) if self._size else 0)
-        self._waiting.append(waiting)
-        if self._calls == 0 or (self._calls < self._calls_max and len(self._waiting) >= self._entries_max):
-            self._calls += 1
-            self._tasks.start_soon(self._run)
+        if not self._calls and not self._waiting and not self._closed:
+            return await self._submit_alone(entry)
+        batch, index = self._join(entry)
+        if batch.told is None:
+            batch.told = anyio.Event()
         try:
-            await waiting.done.wait()
+            await batch.told.wait()
         except BaseException:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
+            if batch in self._waiting:
+                batch.entries[index] = cast("E", _WITHDRAWN)  # taken out before the call
             raise
-        if waiting.error is not None:
-            raise waiting.error
-        return waiting.outcome  # type: ignore[return-value]  # set when there is no error; O itself may include None
+        if batch.error is not None:
+            raise _own(batch.error)
+        return batch.outcomes[index]
 
-    async def _run(self) -> None:
-        """Make calls until nothing waits."""
+    def close(self) -> None:
+        """Refuse what waits and what comes; let calls under way end."""
+        self._closed = True
+        self._refuse_waiting()
+        self._callers.dismiss()
+
+    # --- gathering --------------------------------------------------------------------------------------------------
+
+    def _join(self, entry: E) -> tuple[_Batch[E, O], int]:
+        size = self._size(entry) if self._size else 0
+        waiting = self._waiting
+        batch = waiting[-1] if waiting else None
+        if batch is not None and self._bytes_max and batch.size + size > self._bytes_max:
+            batch.full = True
+        if batch is None or batch.full:
+            batch = _Batch()
+            waiting.append(batch)
+        index = len(batch.entries)
+        batch.entries.append(entry)
+        batch.size += size
+        if index + 1 == self._entries_max:
+            batch.full = True
+        if self._closed:
+            self._refuse_waiting()
+        elif not self._calls:
+            self._start()
+        elif self._calls < self._calls_max:
+            if len(waiting) - (not batch.full) > self._coming:
+                self._start()
+            elif not self._clock_runs:
+                self._clock_runs = True
+                self._tasks.start_soon(self._run_clock)
+        return batch, index
+
+    async def _run_clock(self) -> None:
+        """See to it that nobody waits for `LINGER_S`; runs while somebody waits.
+
+        One task looks twice in that time, where a timer for each batch would cost more than the batch.
+        """
+        while self._waiting:
+            await runtime.sleep(LINGER_S / 2)
+            if self._waiting and self._waiting[0].aged and self._calls < self._calls_max:
+                self._start()
+            for batch in self._waiting:
+                batch.aged = True
+        self._clock_runs = False
+
+    def _refuse_waiting(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().tell(error=BackendError("the connection was closed before this was sent"))
+
+    # --- calling ----------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._calls += 1
+        self._coming += 1
+        self._callers.call()
+
+    async def _submit_alone(self, entry: E) -> O:
+        """Make the call in the submitter's own task: nobody else depends on it."""
+        self._calls += 1
         try:
-            while self._waiting:
-                batch = self._take()
-                try:
-                    outcomes = await self._call([waiting.entry for waiting in batch])
-                except BusframeError as error:
-                    for waiting in batch:
-                        waiting.error = error
-                else:
-                    for waiting, outcome in zip(batch, outcomes, strict=True):
-                        waiting.outcome = outcome
-                for waiting in batch:
-                    waiting.done.set()
+            outcomes, error = await self._try([entry])
         finally:
             self._calls -= 1
+            if self._waiting and not self._calls:
+                self._start()
+        if error is not None:
+            raise error
+        return outcomes[0]
 
-    def _take(self) -> list[_Entry[E, O]]:
-        batch = [self._waiting.popleft()]
-        room = self._bytes_max - batch[0].size
-        while (
-            self._waiting and len(batch) < self._entries_max and (not self._bytes_max or self._waiting[0].size <= room)
-        ):
-            room -= self._waiting[0].size
-            batch.append(self._waiting.popleft())
-        return batch
+    async def _make_calls(self) -> bool:
+        """Make calls until nothing waits."""
+        self._coming -= 1
+        batch: _Batch[E, O] | None = None
+        try:
+            while self._waiting:
+                batch = self._waiting.popleft()
+                if _WITHDRAWN in batch.entries:
+                    await self._make_call_without_withdrawn(batch)
+                else:
+                    batch.tell(*await self._try(batch.entries))
+        except BaseException:
+            # The program is being torn down. Whoever waits outside of what is torn down must not wait for ever.
+            if batch is not None:
+                batch.tell(error=UnavailableError("the connection was closed while this was sent"))
+            if self._calls == 1:
+                self._refuse_waiting()
+            raise
+        finally:
+            self._calls -= 1
+        return True
+
+    async def _make_call_without_withdrawn(self, batch: _Batch[E, O]) -> None:
+        kept = [index for index, entry in enumerate(batch.entries) if entry is not _WITHDRAWN]
+        if not kept:
+            return
+        outcomes, error = await self._try([batch.entries[index] for index in kept])
+        by_index = dict(zip(kept, outcomes, strict=False))
+        batch.tell([by_index.get(index) for index in range(len(batch.entries))], error)  # type: ignore[misc]  # None is for the withdrawn
+
+    async def _try(self, entries: list[E]) -> tuple[Sequence[O], BusframeError | None]:
+        """Make one call; whatever comes of it is an answer to the submitters, not to the task."""
+        try:
+            outcomes = await self._call(entries)
+        except BusframeError as error:
+            return (), error
+        except Exception as error:  # noqa: BLE001 - a bug in a backend must not end the line for everybody
+            broken = BackendError(f"the backend failed in an unforeseen way: {error!r}", effect="unknown")
+            broken.__cause__ = error
+            return (), broken
+        if len(outcomes) != len(entries):
+            accounted = f"the backend answered for {len(outcomes)} of {len(entries)} entries"
+            return (), UnavailableError(accounted, effect="unknown")
+        return outcomes, None
+
+
+def _own(error: BusframeError) -> BusframeError:
+    """Give each submitter an error of its own: who catches it may write to it, and raising it gives it a traceback."""
+    if not isinstance(error, BackendError):
+        return error
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    return own

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from busframe.tracing import enter_trace
+from busframe.tracing import current_trace, enter_trace
 
 if TYPE_CHECKING:
     from busframe.headers import Headers
@@ -52,4 +52,6 @@ def current_delivery() -> Delivery[Any] | None:
 def enter_delivery(delivery: Delivery[Any] | None) -> None:
     """Set, in this task from now on, what the running code works on: what it sends will say so."""
     _CURRENT.set(delivery)
-    enter_trace(None if delivery is None else delivery.headers.trace)
+    trace = None if delivery is None else delivery.headers.trace
+    if trace is not None or current_trace() is not None:
+        enter_trace(trace)

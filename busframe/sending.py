@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+import anyio
+
 from busframe import runtime
 from busframe.batching import Batcher
-from busframe.errors import BackendError
-from busframe.message import Failed, Outgoing
+from busframe.errors import BackendError, ClosedError
+from busframe.limits import check_send
+from busframe.message import Outgoing, Sent, is_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from busframe.backend import Backend
-    from busframe.message import QueueName, SendOutcome, Sent
+    from busframe.message import QueueName, SendOutcome
 
 ATTEMPTS_MAX: Final = 5
 FIRST_WAIT_S: Final = 0.1
@@ -24,7 +27,13 @@ FIRST_WAIT_S: Final = 0.1
 short enough for a caller that waits."""
 
 CALLS_MAX: Final = 4
-"""Calls under way per queue; a further one starts only for a full batch."""
+"""Calls under way per queue; a further one starts only for a full batch, or one that has waited."""
+
+BATCHERS_MAX: Final = 1_000
+"""With more queues than this, those with nothing under way are forgotten: reply queues come and go."""
+
+FLUSH_S: Final = 5.0
+"""How long a closing connection waits for sends under way: one call and its repetitions."""
 
 _log = logging.getLogger("busframe")
 
@@ -34,47 +43,88 @@ class Sender:
 
     Args:
         backend: where to.
-        tasks: runs the calls; has to live as long as anybody sends.
+        tasks: runs the calls; has to live until `aclose` has returned.
     """
 
     def __init__(self, backend: Backend, tasks: TaskGroup) -> None:
         self._backend = backend
         self._tasks = tasks
         self._batchers: dict[QueueName, Batcher[Outgoing, SendOutcome]] = {}
+        self._under_way = 0
+        self._closed = False
+        self._quiet: anyio.Event | None = None
 
     async def send(self, queue: QueueName, message: Outgoing) -> Sent:
         """Send one message; it may share a call with others.
 
         An attempt whose answer got lost is repeated: nothing is lost, and on a queue without deduplication the message
-        may be there twice.
+        may be there twice. Cancelled, the message may have been sent or not; it surely was not if its call had not
+        begun.
 
         Raises:
             BackendError: not sent, or, where its `effect` is "unknown", maybe sent.
+            ClosedError: the connection was closed before: not sent.
         """
+        if self._closed:
+            raise ClosedError(f"a message for {queue} was not sent: the connection is closed")
+        if message.delay_s or message.deduplication_id is not None:
+            # Here, since a whole batch is refused for one entry that is wrong.
+            check_send(self._backend.capabilities, queue, (message,))
+        self._under_way += 1
+        try:
+            outcome = await self._attempt(queue, message)
+            if isinstance(outcome, Sent):
+                return outcome
+            return await self._repeat(queue, message, outcome)
+        finally:
+            self._under_way -= 1
+            if self._quiet is not None and not self._under_way:
+                self._quiet.set()
+
+    async def aclose(self, *, within_s: float = FLUSH_S) -> None:
+        """Refuse further sends, and wait for those under way, their repetitions included.
+
+        After `within_s` they are given up: each caller is told what is known of its own message. Not interrupted by
+        cancellation, since callers are.
+        """
+        self._closed = True
+        if self._under_way:
+            self._quiet = anyio.Event()
+            with anyio.move_on_after(within_s, shield=True):
+                await self._quiet.wait()
+        for batcher in self._batchers.values():
+            batcher.close()
+
+    async def _attempt(self, queue: QueueName, message: Outgoing) -> Sent | BackendError:
         batcher = self._batchers.get(queue) or self._open(queue)
-        attempt = 0
+        try:
+            outcome = await batcher.submit(message)
+        except BackendError as whole:
+            return whole
+        return outcome if isinstance(outcome, Sent) else outcome.error
+
+    async def _repeat(self, queue: QueueName, message: Outgoing, error: BackendError) -> Sent:
+        """Try again what failed once, on an ordered queue under the same deduplication id."""
         unknown = False
-        while True:
-            attempt += 1
-            error = None
-            try:
-                outcome = await batcher.submit(message)
-            except BackendError as whole:
-                error = whole
-            else:
-                if not isinstance(outcome, Failed):
-                    return outcome
-                error = outcome.error
+        for attempt in range(2, ATTEMPTS_MAX + 2):
             unknown = unknown or error.effect == "unknown"
-            if not error.retryable or attempt == ATTEMPTS_MAX:
-                if unknown and error.effect == "none":
-                    # An earlier attempt may have gone through: the caller must not be told otherwise.
-                    error.effect = "unknown"
-                raise error
-            _log.warning("send to %s failed, attempt %d of %d: %s", queue, attempt, ATTEMPTS_MAX, error)
-            await runtime.sleep(runtime.random() * FIRST_WAIT_S * 2**attempt)
+            if not error.retryable or attempt > ATTEMPTS_MAX:
+                break
+            _log.warning("send to %s failed, attempt %d of %d: %s", queue, attempt - 1, ATTEMPTS_MAX, error)
+            await runtime.sleep(runtime.random() * FIRST_WAIT_S * 2 ** (attempt - 1))
+            outcome = await self._attempt(queue, message)
+            if isinstance(outcome, Sent):
+                return outcome
+            error = outcome
+        if unknown:
+            # An earlier attempt may have gone through: the caller must not be told otherwise.
+            error.effect = "unknown"
+        raise error
 
     def _open(self, queue: QueueName) -> Batcher[Outgoing, SendOutcome]:
+        if len(self._batchers) >= BATCHERS_MAX:
+            for idle in [queue for queue, batcher in self._batchers.items() if batcher.idle]:
+                self._batchers.pop(idle).close()
         capabilities = self._backend.capabilities
 
         async def call(batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
@@ -86,6 +136,7 @@ class Sender:
             entries_max=capabilities.batch_entries_max,
             bytes_max=capabilities.batch_bytes_max,
             size=lambda message: message.size_bytes,
-            calls_max=CALLS_MAX,
+            # One call at a time keeps what one task sends after another in order, also where it does not wait between.
+            calls_max=1 if is_ordered(queue) else CALLS_MAX,
         )
         return batcher

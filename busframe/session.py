@@ -11,7 +11,8 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 
 from busframe import runtime
-from busframe._consume.consumer import Consumer, Counts
+from busframe._consume.consumer import Consumer
+from busframe._consume.counts import Counts
 from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
 from busframe.message_type import message_type
 from busframe.publishing import Publisher

@@ -1,313 +1,340 @@
-"""Consumes one queue: polls, runs handlers, does what was decided about each message, drains when told to stop.
+"""Consumes one queue: polls, runs handlers, has done what was decided about each message, drains when told to stop.
 
-At any moment a message received is in one of three places, and its lease is kept in all of them: waiting for its turn
-behind another message of the same key, with its handler, or being settled. It takes up one of `concurrency` slots from
-the poll that brought it until it is settled, so no more is fetched than can be worked on.
+A message received is in hand until the broker has heard what became of it, and all that time its lease is kept: while
+it waits for its turn behind another of the same key, while it waits for a worker, in its handler, and while it is being
+settled. No more is fetched than there is room for in hand.
+
+Handlers run in workers, tasks that are kept: a task for each message would cost more than everything else done about
+it. A worker that takes a message calls the next worker if more are waiting, before it begins. So a rush of short
+handlers is run by one or two workers, and one that waits for something holds up nobody. A worker whose lease is lost is
+cancelled out of that handler only; one whose handler has changed a context variable is replaced, so that no message
+sees what another left behind.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.lowlevel
 
 from busframe import runtime
-from busframe._consume.dead import dead_letter
-from busframe._consume.leases import LeaseKeeper
-from busframe._consume.opening import Opener, onward
+from busframe._consume.concluding import Concluder
+from busframe._consume.in_hand import InHand
+from busframe._consume.lanes import Lanes
+from busframe._consume.leases import Lease, LeaseKeeper
+from busframe._consume.opening import Opener
+from busframe._consume.polling import Polling
 from busframe._consume.settling import Settler
-from busframe._consume.verdict import Again, Done, GiveUp, Postpone, judge
-from busframe.errors import BackendError, BusframeError, ClosedError
-from busframe.message import Acknowledge, Release, is_ordered
-from busframe.outcome import Outcome, Reject
+from busframe._consume.verdict import judge
+from busframe.crew import Crew
+from busframe.delivery import enter_delivery
+from busframe.errors import BusframeError, UnavailableError
+from busframe.message import Acknowledge, is_ordered
 from busframe.retry import Retry
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
+    from collections.abc import Iterable, Sequence
 
-    from busframe._consume.leases import Lease
-    from busframe._consume.verdict import Verdict
+    from busframe._consume.counts import Counts
     from busframe.backend import Backend
+    from busframe.delivery import Delivery
     from busframe.message import Received
-    from busframe.registry import Group
+    from busframe.registry import Group, Handler
     from busframe.sending import Sender
 
-POLL_BACK_OFF_S: Final = (0.2, 30.0)
-"""First and longest wait after a failed poll; doubling in between."""
+WAIT_S: Final = 20.0
+"""How long a poll waits for messages: as long as SQS allows, since a poll that brings nothing costs as much."""
 
-BURIAL_RETRY_S: Final = 30.0
-"""When to try again to dead-letter a message whose dead-letter queue did not take it."""
+OVERDUE_S: Final = 15.0
+"""A poll that has not come back so long after its wait is given up: its connection is gone and nobody said so."""
 
 LAST_WORDS_S: Final = 5.0
-"""How long giving a message back may take after its handler was cancelled."""
+"""How long giving messages back may take after their handlers were cancelled."""
+
+TURNS_MAX: Final = 32
+"""A worker lets others run after so many messages, where their handlers never wait for anything."""
 
 _log = logging.getLogger("busframe")
 _FOREIGN: Final = Retry(attempts=1)
 
 
-@dataclass(slots=True)
-class Counts:
-    """What the consumers of one queue in this process have done so far.
-
-    Attributes:
-        received: deliveries taken.
-        redelivered: of these, the ones that were not the first of their message.
-        handled: acknowledged after their handler returned.
-        retried: given back to come again.
-        dead_lettered: moved to the dead-letter queue.
-        lost: leases that ended under a handler.
-    """
-
-    received: int = 0
-    redelivered: int = 0
-    handled: int = 0
-    retried: int = 0
-    dead_lettered: int = 0
-    lost: int = 0
+class HandlerCancelledError(Exception):
+    """A handler ended by a cancellation that came from inside of it, such as that of a task it was waiting for."""
 
 
 class Consumer:
     """One queue's consumer in this process. `run` it once; `stop` makes `run` drain and return."""
 
     def __init__(self, backend: Backend, sender: Sender, group: Group, counts: Counts, *, drain_s: float) -> None:
-        self._counts = counts
         self._backend = backend
         self._sender = sender
         self._group = group
+        self._counts = counts
         self._queue = group.queue
         self._ordered = is_ordered(group.queue)
         self._drain_s = drain_s
-        self._slots = anyio.Semaphore(group.concurrency)
         self._opener = Opener(group)
-        self._leases = LeaseKeeper(backend, group.queue, group.lease_s)
-        self._lanes: dict[str, deque[Lease]] = {}
-        self._polling = anyio.CancelScope()
+        self._in_hand = InHand(count_max=group.concurrency, bytes_max=group.bytes_in_hand_max)
+        self._lanes = Lanes()
+        self._ready: deque[Lease] = deque()
+        self._worker_called = False
+        self._polls = anyio.CancelScope()
+        self._polling = Polling()
+        self._drain = anyio.CancelScope()
 
     def stop(self) -> None:
         """Stop polling; `run` returns when what is in hand is settled, or the drain time is over."""
-        self._polling.cancel()
+        self._polls.cancel()
+
+    def hasten(self) -> None:
+        """Stop, and let the drain time be over."""
+        self._polls.cancel()
+        self._drain.cancel()
 
     async def run(self) -> None:
         """Consume until stopped, then finish what is in hand.
 
-        Handlers that are still running `drain_s` after the stop are cancelled and their messages given back.
+        What no handler has begun is given back at once. Handlers that are still running `drain_s` after the stop are
+        cancelled and their messages given back. Not to be cancelled from outside: a drain has work to do.
         """
         async with anyio.create_task_group() as services:
+            # Leases are kept and settlements sent until the last message is out of hand.
+            self._services = services
             self._settler = Settler(self._backend, self._queue, services)
+            self._concluder = Concluder(self._backend, self._sender, self._settler, self._group, self._counts)
+            self._leases = LeaseKeeper(self._backend, self._queue, self._group.lease_s, services)
             services.start_soon(self._leases.run)
-            async with anyio.create_task_group() as handlers:
-                with self._polling:
-                    await self._poll(handlers)
-                handlers.cancel_scope.deadline = runtime.now_s() + self._drain_s
+            async with anyio.create_task_group() as workers:
+                self._workers = Crew(workers, self._work, members_max=self._group.concurrency)
+                self._context = copy_context()
+                self._context.run(enter_delivery, None)
+                with self._polls:
+                    await self._poll()
+                self._polling.stop()
+                services.start_soon(self._give_back_unbegun)
+                with self._drain:
+                    self._drain.deadline = runtime.now_s() + self._drain_s
+                    await self._in_hand.wait_until_empty()
+                workers.cancel_scope.cancel()
+            with anyio.move_on_after(LAST_WORDS_S):
+                await self._in_hand.wait_until_empty()
             services.cancel_scope.cancel()
 
     # --- polling ----------------------------------------------------------------------------------------------------
 
-    async def _poll(self, handlers: TaskGroup) -> None:
-        """Receive for ever. No error but a closed backend ends it: a consumer that stops silently loses its queue."""
-        wait_s = self._backend.capabilities.wait_s_max
-        back_off_s, longest_s = POLL_BACK_OFF_S
+    async def _poll(self) -> None:
+        """Receive until cancelled, whatever errors there are."""
+        capabilities = self._backend.capabilities
+        most = min(capabilities.receive_entries_max, self._group.concurrency)
+        wait_s = min(capabilities.wait_s_max, WAIT_S)
         while True:
-            room = await self._take_slots()
+            places = await self._in_hand.reserve(most)
             asked_s = runtime.now_s()
             try:
-                batch = await self._backend.receive(
-                    self._queue, limit=room, wait_s=min(wait_s, 20.0), lease_s=self._group.lease_s
-                )
-            except ClosedError:
-                raise
-            except BusframeError as error:
-                self._give_slots(room)
-                _log.warning("receiving from %s failed, trying again in %.1f s: %s", self._queue, back_off_s, error)
-                await runtime.sleep(back_off_s * (0.5 + runtime.random() / 2))
-                back_off_s = min(back_off_s * 2, longest_s)
-                continue
-            except BaseException:
-                self._give_slots(room)
-                raise
-            back_off_s = POLL_BACK_OFF_S[0]
-            self._give_slots(room - len(batch))
-            for received in batch:
-                self._counts.received += 1
-                self._counts.redelivered += received.receive_count > 1
-                self._admit(received, asked_s, handlers)
+                self._admit(await self._receive(places, wait_s), asked_s)
+            except Exception as error:  # noqa: BLE001 - a consumer that stops of an error loses its queue
+                await self._back_off(error)
+            finally:
+                self._in_hand.unreserve(places)
 
-    async def _take_slots(self) -> int:
-        """Wait for a free slot, then take as many as a receive can fill."""
-        await self._slots.acquire()
-        room = 1
-        most = min(self._backend.capabilities.receive_entries_max, self._group.concurrency)
-        while room < most:
+    async def _receive(self, limit: int, wait_s: float) -> Sequence[Received]:
+        with anyio.move_on_after(wait_s + OVERDUE_S):
+            return await self._backend.receive(self._queue, limit=limit, wait_s=wait_s, lease_s=self._group.lease_s)
+        raise UnavailableError(f"no answer within {wait_s + OVERDUE_S:g} s")
+
+    async def _back_off(self, error: Exception) -> None:
+        was = self._polling.state
+        wait_s = self._polling.bad(error, runtime.random())
+        unforeseen = None if isinstance(error, BusframeError) else error
+        level = logging.CRITICAL if self._polling.state == "failed" != was else logging.WARNING
+        _log.log(
+            level,
+            "receiving from %s failed, %d in a row, %s, trying again in %.1f s: %r",
+            *(self._queue, self._polling.failures, self._polling.state, wait_s, error),
+            exc_info=unforeseen,
+        )
+        await runtime.sleep(wait_s)
+
+    def _admit(self, batch: Sequence[Received], asked_s: float) -> None:
+        """Take messages in hand, and have a worker called for those whose turn it is."""
+        now_s = runtime.now_s()
+        if self._polling.good(now_s):
+            _log.info("receiving from %s works again", self._queue)
+        if not batch:
+            return
+        counts = self._counts
+        counts.received += len(batch)
+        slot = self._leases.slot(asked_s, now_s)
+        until_s = asked_s + self._group.lease_s
+        for received in batch:
+            counts.redelivered += received.receive_count > 1
+            lane = self._opener.lane(received)
+            opened: tuple[Handler, Delivery[object]] | Exception
             try:
-                self._slots.acquire_nowait()
-            except anyio.WouldBlock:
-                break
-            room += 1
-        return room
+                opened = self._opener.open(received)
+            except Exception as error:  # noqa: BLE001 - judged with the others
+                opened = error
+            lease = Lease(received, opened, lane, asked_s, until_s, slot)
+            self._in_hand.add(lease)
+            if lane is None or self._lanes.enter(lease):
+                self._ready.append(lease)
+        self._call_worker()
 
-    def _give_slots(self, count: int) -> None:
-        for _ in range(count):
-            self._slots.release()
-
-    def _admit(self, received: Received, asked_s: float, handlers: TaskGroup) -> None:
-        """Start on a message, or put it behind the one of its key that is being worked on."""
-        lease = self._leases.hold(received, asked_s)
-        lane = self._opener.lane(received)
-        if lane is None:
-            handlers.start_soon(self._work_alone, lease)
-        elif lane in self._lanes:
-            self._lanes[lane].append(lease)
-        else:
-            self._lanes[lane] = deque([lease])
-            handlers.start_soon(self._work_lane, lane)
+    def _call_worker(self) -> None:
+        """Have the next message in line taken, unless somebody is on the way already."""
+        if self._ready and not self._worker_called:
+            self._worker_called = self._workers.call()
 
     # --- working ----------------------------------------------------------------------------------------------------
 
-    async def _work_alone(self, lease: Lease) -> None:
-        try:
-            await self._work(lease, deque())
-        finally:
-            self._slots.release()
+    async def _work(self) -> bool:
+        """Handle messages until none waits. False if this task should not be used again."""
+        self._worker_called = False
+        turns = 0
+        while self._ready:
+            with anyio.CancelScope() as scope:
+                while self._ready and not scope.cancel_called:
+                    lease = self._ready.popleft()
+                    self._call_worker()
+                    fit = await self._handle(lease, scope)
+                    enter_delivery(None)
+                    if not fit or copy_context() != self._context:
+                        self._call_worker()
+                        return False
+                    turns += 1
+                    if turns % TURNS_MAX == 0:
+                        await anyio.lowlevel.checkpoint()
+        return True
 
-    async def _work_lane(self, name: str) -> None:
-        """Work on the messages of one key, one after the other."""
-        lane = self._lanes[name]
-        try:
-            while lane:
-                lease = lane.popleft()
-                try:
-                    await self._work(lease, lane if self._ordered else deque())
-                finally:
-                    self._slots.release()
-        finally:
-            del self._lanes[name]
-            with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS_S):
-                await self._give_back_all(lane)
-
-    async def _work(self, lease: Lease, behind: deque[Lease]) -> None:
-        """Handle one message and settle it.
-
-        Args:
-            lease: the message.
-            behind: those that must not be handled before it is done: the rest of its group on an ordered queue.
-        """
-        received = lease.received
-        retry = _FOREIGN
+    async def _handle(self, lease: Lease, scope: anyio.CancelScope) -> bool:
+        """Run the handler of one message and have the message settled. False if its task should not be used again."""
+        opened = lease.opened
+        if lease.lost:
+            self._lose(lease)
+            return True
+        if isinstance(opened, Exception):
+            self._services.start_soon(self._conclude, lease, opened, _FOREIGN)
+            return True
+        lease.scope = scope
         error: Exception | None = None
         try:
-            with lease.scope:
-                try:
-                    handler, delivery = self._opener.open(received)
-                    retry = handler.retry
-                    with anyio.fail_after(handler.timeout_s):
-                        await handler(delivery)
-                except Exception as raised:  # noqa: BLE001 - whatever a handler raises, its policy decides
-                    error = raised
-        except BaseException:
-            # The drain time is over, or the program is being torn down: nobody has handled it.
-            with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WORDS_S):
-                await self._give_back(lease, behind, delay_s=0)
-            raise
+            await _call(*opened)
+        except Exception as raised:  # noqa: BLE001 - whatever a handler raises, its policy decides
+            error = raised
+        except BaseException as raised:  # noqa: BLE001 - raised again unless it is the handler's own
+            error = self._judge_interruption(lease, raised)
+        finally:
+            lease.scope = None
         if lease.lost:
-            self._counts.lost += 1
-            await self._give_back_all(behind)
-            return
-        verdict = judge(error, attempt=received.receive_count, retry=retry, random=runtime.random())
-        if error is not None:
-            self._log_failure(received, error, verdict)
-        # Even while being cancelled: the work is done and should count.
-        with anyio.CancelScope(shield=True):
-            await self._carry_out(verdict, lease, behind)
+            self._lose(lease)
+        elif error is not None:
+            self._services.start_soon(self._conclude, lease, error, opened[0].retry)
+        elif self._ordered:
+            self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged_in_order)
+        else:
+            self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged)
+            self._next(lease)
+        return not isinstance(error, HandlerCancelledError)
 
-    async def _carry_out(self, verdict: Verdict, lease: Lease, behind: deque[Lease]) -> None:
-        match verdict:
-            case Done():
-                if await self._settle(lease, Acknowledge(receipt=lease.received.receipt)):
-                    self._counts.handled += 1
-            case Again():
-                if await self._give_back(lease, behind, delay_s=verdict.delay_s):
-                    self._counts.retried += 1
-            case GiveUp():
-                await self._bury(lease, behind, verdict.reason)
-            case Postpone():
-                await self._postpone(lease, behind, verdict.left_s)
+    def _judge_interruption(self, lease: Lease, raised: BaseException) -> Exception:
+        """Make a failure of a handler's cancellation if nobody here has cancelled it; else let it go on."""
+        if lease.lost:
+            self._lose(lease)
+            raise raised
+        # asyncio raises the cancellation of a task in those who wait for it, too.
+        if isinstance(raised, anyio.get_cancelled_exc_class()) and anyio.current_effective_deadline() > float("-inf"):
+            error = HandlerCancelledError("the handler was cancelled by something it waited for, or by itself")
+            error.__cause__ = raised
+            return error
+        # The drain time is over, or the program is being torn down: nobody has handled it.
+        self._services.start_soon(self._give_back_interrupted, lease)
+        raise raised
 
-    def _log_failure(self, received: Received, error: Exception, verdict: Verdict) -> None:
-        what = f"message {received.message_id} of {self._queue}, attempt {received.receive_count}"
-        match verdict:
-            case GiveUp():
-                _log.error(
-                    "%s: dead-lettered: %s", what, verdict.reason, exc_info=None if isinstance(error, Reject) else error
-                )
-            case Again():
-                level = logging.INFO if isinstance(error, Outcome) else logging.WARNING
-                # Where it failed is worth a page once, not at every attempt.
-                trace = error if received.receive_count == 1 and level == logging.WARNING else None
-                _log.log(level, "%s: again in %.1f s: %r", what, verdict.delay_s, error, exc_info=trace)
-            case Done():
-                _log.info("%s: dropped: %s", what, error)
-            case Postpone():
-                _log.debug("%s: %s", what, error)
+    # --- after the handler ------------------------------------------------------------------------------------------
 
-    async def _postpone(self, lease: Lease, behind: deque[Lease], left_s: float) -> None:
-        """Send it to its own queue anew, then acknowledge: in this order it may be there twice, and is never lost."""
-        received = lease.received
+    def _acknowledged(self, lease: Lease, taken: bool) -> None:  # noqa: FBT001 - called by the settler
+        if taken:
+            self._counts.handled += 1
+        else:
+            self._counts.unsettled += 1
+        self._let_go(lease)
+
+    def _acknowledged_in_order(self, lease: Lease, taken: bool) -> None:  # noqa: FBT001 - called by the settler
+        self._acknowledged(lease, taken)
+        if taken:
+            self._next(lease)
+        else:
+            # It will come again, and before the others.
+            self._services.start_soon(self._give_back_behind, lease)
+
+    async def _conclude(self, lease: Lease, error: Exception, retry: Retry) -> None:
+        """Do what the policy says about a failure."""
+        if self._ordered:
+            # In this order: while the first of a group is out, the broker delivers nothing of the group. So none of
+            # the others overtakes it, or comes back before this lane is clear.
+            await self._give_back_all(self._lanes.clear_behind(lease))
+        verdict = judge(error, attempt=lease.received.receive_count, retry=retry, random=runtime.random())
         try:
-            again = onward(received, left_s, self._backend.capabilities.delay_s_max)
-            await self._sender.send(self._queue, again)
-        except BackendError as error:
-            _log.error("message %s could not be postponed: %s", received.message_id, error)
-            await self._give_back(lease, behind, delay_s=min(left_s, BURIAL_RETRY_S))
-            return
-        await self._settle(lease, Acknowledge(receipt=received.receipt))
+            self._counts.unsettled += not await self._concluder.conclude(lease, verdict, error)
+        except Exception:  # noqa: BLE001 - a bug in here must not end the consumer
+            _log.exception("message %s of %s comes again when its lease ends", lease.received.message_id, self._queue)
+        self._let_go(lease)
+        self._next(lease)
 
-    async def _bury(self, lease: Lease, behind: deque[Lease], reason: str) -> None:
-        """Send to the dead-letter queue, then acknowledge: in this order it may be there twice, and is never lost."""
-        received = lease.received
-        letter = dead_letter(
-            received,
-            self._queue,
-            reason=reason,
-            at_s=runtime.wall_s(),
-            bytes_max=self._backend.capabilities.message_bytes_max,
-        )
-        try:
-            await self._sender.send(self._group.dead_queue, letter)
-        except BackendError as error:
-            _log.error("message %s could not be dead-lettered: %s", received.message_id, error)
-            await self._give_back(lease, behind, delay_s=BURIAL_RETRY_S)
-            return
-        if await self._settle(lease, Acknowledge(receipt=received.receipt)):
-            self._counts.dead_lettered += 1
+    def _lose(self, lease: Lease) -> None:
+        """The broker delivers the message again: leave it alone."""
+        self._counts.lost += 1
+        self._let_go(lease)
+        if self._ordered:
+            self._services.start_soon(self._give_back_behind, lease)
+        else:
+            self._next(lease)
 
-    async def _give_back(self, lease: Lease, behind: deque[Lease], *, delay_s: float) -> bool:
-        """Have a message delivered again, and before it those that have to wait for it.
+    def _next(self, lease: Lease) -> None:
+        """Make way for the next message of the same key."""
+        if lease.lane is not None and (following := self._lanes.leave(lease)) is not None:
+            self._ready.append(following)
+            self._call_worker()
 
-        In this order: while the first of a group is still out, the broker delivers nothing of the group, so none of
-        them overtakes it and none comes back into a lane that is being cleared.
-        """
-        await self._give_back_all(behind)
-        return await self._settle(lease, Release(receipt=lease.received.receipt, delay_s=delay_s))
+    def _let_go(self, lease: Lease) -> None:
+        lease.drop()
+        self._in_hand.remove(lease)
 
-    async def _give_back_all(self, leases: deque[Lease]) -> None:
+    # --- giving back ------------------------------------------------------------------------------------------------
+
+    async def _give_back_unbegun(self) -> None:
+        """Let others have what no handler here has begun; what waits behind a message before that message."""
+        ready, self._ready = self._ready, deque()
+        await self._give_back_all(self._lanes.clear())
+        await self._give_back_all(ready)
+
+    async def _give_back_interrupted(self, lease: Lease) -> None:
+        await self._give_back_all(self._lanes.clear_behind(lease))
+        await self._give_back(lease)
+        self._next(lease)
+
+    async def _give_back_behind(self, lease: Lease) -> None:
+        """Clear the lane of a message that the broker is going to deliver again."""
+        await self._give_back_all(self._lanes.clear_behind(lease))
+        self._next(lease)
+
+    async def _give_back_all(self, leases: Iterable[Lease]) -> None:
         async with anyio.create_task_group() as tasks:
-            while leases:
-                tasks.start_soon(self._give_back_untouched, leases.popleft())
+            for lease in leases:
+                tasks.start_soon(self._give_back, lease)
 
-    async def _give_back_untouched(self, lease: Lease) -> None:
-        try:
-            await self._settle(lease, Release(receipt=lease.received.receipt))
-        finally:
-            self._slots.release()
+    async def _give_back(self, lease: Lease) -> None:
+        await self._concluder.give_back(lease)
+        self._let_go(lease)
 
-    async def _settle(self, lease: Lease, settlement: Acknowledge | Release) -> bool:
-        """Settle; the lease is kept until the broker has heard."""
-        if lease.lost:
-            return False
-        try:
-            return await self._settler.settle(settlement)
-        finally:
-            self._leases.drop(lease)
+
+async def _call(handler: Handler, delivery: Delivery[object]) -> None:
+    if handler.timeout_s is None:
+        await handler(delivery)
+    else:
+        with anyio.fail_after(handler.timeout_s):
+            await handler(delivery)

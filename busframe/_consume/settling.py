@@ -3,60 +3,110 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import anyio
 
 from busframe import runtime
 from busframe.batching import Batcher
-from busframe.errors import BackendError
-from busframe.message import Acknowledge, Failed, Settlement
+from busframe.errors import BackendError, UnavailableError
+from busframe.message import Acknowledge, Failed, Settled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from anyio.abc import TaskGroup
 
+    from busframe._consume.leases import Lease
     from busframe.backend import Backend
-    from busframe.message import QueueName, SettleOutcome
+    from busframe.message import QueueName, Settlement, SettleOutcome
 
 ATTEMPTS_MAX: Final = 5
 FIRST_WAIT_S: Final = 0.1
 CALLS_MAX: Final = 4
-"""Calls under way; a further one starts only for a full batch."""
+"""Calls under way; a further one starts only for a full batch, or one that has waited."""
 
 _log = logging.getLogger("busframe")
 
 
+class _Entry(NamedTuple):
+    lease: Lease
+    settlement: Settlement
+    tell: Callable[[Lease, bool], None]
+    attempt: int
+
+
 class Settler:
-    """Settles messages of one queue."""
+    """Settles messages of one queue.
+
+    Args:
+        tasks: runs the calls; has to live until everything posted is told.
+    """
 
     def __init__(self, backend: Backend, queue: QueueName, tasks: TaskGroup) -> None:
+        self._backend = backend
         self._queue = queue
-
-        async def call(batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
-            return await backend.settle(queue, batch)
-
-        self._batcher = Batcher[Settlement, "SettleOutcome"](
-            tasks, call, entries_max=backend.capabilities.batch_entries_max, calls_max=CALLS_MAX
+        self._tasks = tasks
+        self._batcher = Batcher[_Entry, "SettleOutcome"](
+            tasks, self._call, entries_max=backend.capabilities.batch_entries_max, calls_max=CALLS_MAX
         )
 
-    async def settle(self, settlement: Settlement) -> bool:
-        """Settle one message, and tell whether the broker took it.
+    def post(self, lease: Lease, settlement: Settlement, tell: Callable[[Lease, bool], None]) -> None:
+        """Have one message settled, and `tell` whether the broker took it. Waits for nothing.
 
         If it did not, the message comes again when its lease ends: at least once, never lost.
         """
-        error: BackendError | None = None
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                outcome = await self._batcher.submit(settlement)
-            except BackendError as whole:
-                error = whole
+        self._batcher.post(_Entry(lease, settlement, tell, 1))
+
+    async def settle(self, lease: Lease, settlement: Settlement) -> bool:
+        """Settle one message, and return whether the broker took it."""
+        told = anyio.Event()
+        taken = False
+
+        def tell(_: Lease, ok: bool) -> None:  # noqa: FBT001 - the form of `post`
+            nonlocal taken
+            taken = ok
+            told.set()
+
+        self.post(lease, settlement, tell)
+        await told.wait()
+        return taken
+
+    async def _call(self, batch: Sequence[_Entry]) -> Sequence[SettleOutcome]:
+        outcomes = await self._ask(batch)
+        again: list[_Entry] = []
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Settled):
+                entry.tell(entry.lease, True)  # noqa: FBT003 - the form of `post`
+            elif outcome.error.retryable and entry.attempt < ATTEMPTS_MAX and not entry.lease.lost:
+                again.append(entry)
             else:
-                if not isinstance(outcome, Failed):
-                    return True
-                error = outcome.error
-            if not error.retryable:
-                break
-            await runtime.sleep(runtime.random() * FIRST_WAIT_S * 2**attempt)
-        what = "acknowledged" if isinstance(settlement, Acknowledge) else "released"
+                self._give_up(entry, outcome.error)
+        if again:
+            self._tasks.start_soon(self._repeat, again)
+        return outcomes
+
+    async def _ask(self, batch: Sequence[_Entry]) -> Sequence[SettleOutcome]:
+        error: BackendError
+        try:
+            outcomes = await self._backend.settle(self._queue, [entry.settlement for entry in batch])
+        except BackendError as failed:
+            error = failed
+        except Exception as broken:  # noqa: BLE001 - whatever it is, every message has to be accounted for
+            error = BackendError(repr(broken), effect="unknown")
+        else:
+            if len(outcomes) == len(batch):
+                return outcomes
+            error = UnavailableError(f"the backend answered for {len(outcomes)} of {len(batch)} entries")
+        return [Failed(error=error)] * len(batch)
+
+    async def _repeat(self, entries: Sequence[_Entry]) -> None:
+        """Post what failed once more, after a while."""
+        await runtime.sleep(runtime.random() * FIRST_WAIT_S * 2 ** entries[0].attempt)
+        for entry in entries:
+            self._batcher.post(entry._replace(attempt=entry.attempt + 1))
+
+    def _give_up(self, entry: _Entry, error: BackendError) -> None:
+        what = "acknowledged" if isinstance(entry.settlement, Acknowledge) else "released"
         _log.warning("a message of %s could not be %s and may come again: %s", self._queue, what, error)
-        return False
+        entry.tell(entry.lease, False)  # noqa: FBT003 - the form of `post`

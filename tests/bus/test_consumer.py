@@ -11,7 +11,7 @@ from bus.faulty import FaultyBackend
 from bus.orders import OrderPlaced
 from trio.testing import MockClock
 
-from busframe import Bus, Live, Retry
+from busframe import Bus, Live, Retry, runtime
 from busframe.config import BackendUrl
 from busframe.errors import LeaseLostError, MessageRefusedError, PublishError, ThrottledError, UnavailableError
 from busframe.message import QueueName
@@ -36,7 +36,7 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 @asynccontextmanager
 async def connected(bus: Bus) -> AsyncGenerator[tuple[Live, FaultyBackend], None]:
-    async with open_memory(BackendUrl.parse("memory://")) as memory, anyio.create_task_group() as tasks:
+    async with open_memory(BackendUrl.parse("memory://")) as memory, runtime.background_tasks() as tasks:
         backend = FaultyBackend(memory)
         plan = plan_for(bus, backend.capabilities, mode="create")
         await register(backend, memory.recipients, plan, subscriptions_of(bus.groups.values()), by="test")

@@ -1,0 +1,109 @@
+"""Does what was decided about a message that was not simply handled: gives it back, buries it, or removes it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from busframe import runtime
+from busframe._consume.dead import dead_letter
+from busframe._consume.opening import onward
+from busframe._consume.verdict import Again, Done, GiveUp, Postpone
+from busframe.errors import BackendError, ClosedError
+from busframe.message import Acknowledge, Release
+from busframe.outcome import Outcome, Reject
+
+if TYPE_CHECKING:
+    from busframe._consume.counts import Counts
+    from busframe._consume.leases import Lease
+    from busframe._consume.settling import Settler
+    from busframe._consume.verdict import Verdict
+    from busframe.backend import Backend
+    from busframe.registry import Group
+    from busframe.sending import Sender
+
+BURIAL_RETRY_S: Final = 30.0
+"""When to try again to dead-letter a message whose dead-letter queue did not take it."""
+
+_log = logging.getLogger("busframe")
+
+
+class Concluder:
+    """Concludes messages of one group."""
+
+    def __init__(self, backend: Backend, sender: Sender, settler: Settler, group: Group, counts: Counts) -> None:
+        self._backend = backend
+        self._sender = sender
+        self._settler = settler
+        self._group = group
+        self._counts = counts
+
+    async def conclude(self, lease: Lease, verdict: Verdict, error: Exception) -> bool:
+        """Do it, and tell whether the broker heard. If it did not, the message comes again when its lease ends."""
+        self._log_failure(lease, error, verdict)
+        match verdict:
+            case Done():
+                taken = await self._settler.settle(lease, Acknowledge(receipt=lease.received.receipt))
+                self._counts.handled += taken
+                return taken
+            case Again():
+                taken = await self.give_back(lease, delay_s=verdict.delay_s)
+                self._counts.retried += taken
+                return taken
+            case GiveUp():
+                return await self._bury(lease, verdict.reason)
+            case Postpone():
+                return await self._postpone(lease, verdict.left_s)
+
+    async def give_back(self, lease: Lease, *, delay_s: float = 0.0) -> bool:
+        """Have a message delivered again, and tell whether the broker heard."""
+        if lease.lost:
+            return False
+        return await self._settler.settle(lease, Release(receipt=lease.received.receipt, delay_s=delay_s))
+
+    async def _postpone(self, lease: Lease, left_s: float) -> bool:
+        """Send it to its own queue anew, then acknowledge: in this order it may be there twice, and is never lost."""
+        received = lease.received
+        try:
+            again = onward(received, left_s, self._backend.capabilities.delay_s_max)
+            await self._sender.send(self._group.queue, again)
+        except (BackendError, ClosedError) as error:
+            _log.error("message %s could not be postponed: %s", received.message_id, error)
+            return await self.give_back(lease, delay_s=min(left_s, BURIAL_RETRY_S))
+        return await self._settler.settle(lease, Acknowledge(receipt=received.receipt))
+
+    async def _bury(self, lease: Lease, reason: str) -> bool:
+        """Send to the dead-letter queue, then acknowledge: in this order it may be there twice, and is never lost."""
+        received = lease.received
+        letter = dead_letter(
+            received,
+            self._group.queue,
+            reason=reason,
+            at_s=runtime.wall_s(),
+            bytes_max=self._backend.capabilities.message_bytes_max,
+        )
+        try:
+            await self._sender.send(self._group.dead_queue, letter)
+        except (BackendError, ClosedError) as error:
+            _log.error("message %s could not be dead-lettered: %s", received.message_id, error)
+            return await self.give_back(lease, delay_s=BURIAL_RETRY_S)
+        taken = await self._settler.settle(lease, Acknowledge(receipt=received.receipt))
+        self._counts.dead_lettered += taken
+        return taken
+
+    def _log_failure(self, lease: Lease, error: Exception, verdict: Verdict) -> None:
+        received = lease.received
+        what = f"message {received.message_id} of {self._group.queue}, attempt {received.receive_count}"
+        match verdict:
+            case GiveUp():
+                trace = None if isinstance(error, Reject) else error
+                _log.error("%s: dead-lettered: %s", what, verdict.reason, exc_info=trace)
+            case Again():
+                level = logging.INFO if isinstance(error, Outcome) else logging.WARNING
+                # Where it failed is worth a page once, not at every attempt.
+                trace = error if received.receive_count == 1 and level == logging.WARNING else None
+                _log.log(level, "%s: again in %.1f s: %r", what, verdict.delay_s, error, exc_info=trace)
+            case Done():
+                _log.info("%s: dropped: %s", what, error)
+            case Postpone():
+                _log.debug("%s: %s", what, error)

@@ -1,0 +1,80 @@
+"""How a poll loop stands, and when it tries again after an error. Decides, and does nothing.
+
+    starting ──good──> running <──good── backing off, failed
+        │                 │
+        └──────bad────────┴──bad──> backing off ──FAILED_AFTER hopeless errors in a row──> failed
+
+*Backing off* waits twice as long after each error, from the first one on. An error is hopeless if the same call can
+hardly succeed later: access denied, no such queue, a bug. One of them may be a deployment in progress; `FAILED_AFTER`
+in a row are reported as *failed*, which health tells and the log says at its highest level. Even then the loop looks
+again once in a while and goes on when somebody has put things right: a loop that ends silently loses its queue.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from busframe.errors import BackendError
+
+PollState = Literal["starting", "running", "backing off", "failed", "stopped"]
+
+FIRST_WAIT_S: Final = 0.2
+LONGEST_WAIT_S: Final = 30.0
+FAILED_WAIT_S: Final = 60.0
+FAILED_AFTER: Final = 5
+
+
+class Polling:
+    """The state of one consumer's polling.
+
+    Attributes:
+        failures: errors since the last good poll.
+        error: the last of them.
+        good_s: when the last good poll ended, on the loop's clock.
+    """
+
+    __slots__ = ("_hopeless", "_wait_s", "error", "failures", "good_s", "state")
+
+    def __init__(self) -> None:
+        self.state: PollState = "starting"
+        self.failures = 0
+        self.error: Exception | None = None
+        self.good_s: float | None = None
+        self._hopeless = 0
+        self._wait_s = FIRST_WAIT_S
+
+    def good(self, now_s: float) -> bool:
+        """A poll came back, with or without messages. True if the one before had not."""
+        self.good_s = now_s
+        if self.state == "running":
+            return False
+        recovered = self.failures > 0
+        self.state = "running"
+        self.failures = self._hopeless = 0
+        self.error = None
+        self._wait_s = FIRST_WAIT_S
+        return recovered
+
+    def bad(self, error: Exception, random: float) -> float:
+        """A poll failed: tell how many seconds to wait before the next.
+
+        Args:
+            error: why.
+            random: in [0, 1), spreads the wait over its upper half.
+        """
+        self.error = error
+        self.failures += 1
+        hopeless = not (isinstance(error, BackendError) and error.retryable)
+        self._hopeless = self._hopeless + 1 if hopeless else 0
+        if self._hopeless >= FAILED_AFTER:
+            self.state = "failed"
+            wait_s = FAILED_WAIT_S
+        else:
+            self.state = "backing off"
+            wait_s = self._wait_s
+            self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
+        return wait_s * (0.5 + random / 2)
+
+    def stop(self) -> None:
+        """No more polls."""
+        self.state = "stopped"
