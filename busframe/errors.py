@@ -34,7 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 Effect = Literal["none", "unknown"]
 Fault = Literal["caller", "remote"]
@@ -168,11 +168,34 @@ class PublishError(BusframeError):
         failed: error by queue. `failed[q].effect` says whether q may have a copy all the same.
     """
 
-    def __init__(self, *, accepted: Mapping[str, str], failed: Mapping[str, BackendError]) -> None:
+    def __init__(
+        self,
+        *,
+        accepted: Mapping[str, str],
+        failed: Mapping[str, BackendError],
+        again: Callable[[], Awaitable[Sequence[str]]] | None = None,
+    ) -> None:
         causes = "; ".join(f"{queue}: {error}" for queue, error in failed.items())
         super().__init__(f"{len(failed)} of {len(accepted) + len(failed)} recipients were not reached: {causes}")
         self.accepted = dict(accepted)
         self.failed = dict(failed)
+        self._again = again
+
+    async def retry(self) -> Sequence[str]:
+        """Publish the same message, under the same id, to those that failed and are still subscribed.
+
+        Those that accepted it get no second copy. Where the first attempt may have worked all the same, the copy's
+        header `again` says so. May be called as long as the connection is open.
+
+        Returns:
+            All queues that have their copy by now.
+
+        Raises:
+            PublishError: some still have none; it can be retried in its turn.
+        """
+        if self._again is None:
+            raise ConfigurationError("this error does not know what was published")
+        return await self._again()
 
 
 class CodecError(BusframeError):

@@ -38,6 +38,7 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         causation_id: the id of the message whose handler sent it.
         traceparent: W3C Trace Context, as `tracestate`.
         due_s: seconds since 1970 before which it is not to be handled: a delay longer than the broker's longest.
+        again: the sender does not know whether this queue has the message already: it may come twice.
         encoding: how the body is to be read before its type: "base64" or, if None, as it is.
         extra: the application's own, as given to `publish`.
     """
@@ -53,6 +54,7 @@ class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     traceparent: str | None = None
     tracestate: str | None = None
     due_s: float | None = None
+    again: bool = False
     encoding: str | None = None
     extra: dict[str, str] = {}
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import msgspec
 
-from busframe.errors import BackendError, PublishError
+from busframe.errors import BackendError, ClosedError, PublishError, QueueNotFoundError
 from busframe.filters import nested
+from busframe.message import is_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from busframe.filters import FilterOn
     from busframe.headers import Headers
-    from busframe.message import MessageId, QueueName
+    from busframe.message import MessageId, Outgoing, QueueName
+    from busframe.recipients import Subscription
     from busframe.sending import Sender
     from busframe.topology.routes import Routes
     from busframe.writing import Written
@@ -63,11 +66,13 @@ class Publisher:
     Args:
         routes: who they are.
         sender: gets the copies there; those for one queue share calls, whoever publishes them.
+        bytes_max: largest message the broker takes.
     """
 
-    def __init__(self, routes: Routes, sender: Sender) -> None:
+    def __init__(self, routes: Routes, sender: Sender, *, bytes_max: int) -> None:
         self._routes = routes
         self._sender = sender
+        self._bytes_max = bytes_max
 
     async def publish(self, message: Written) -> Sequence[QueueName]:
         """Send a copy to every recipient, and return when all of them have confirmed.
@@ -79,29 +84,125 @@ class Publisher:
             The queues that have their copy.
 
         Raises:
-            PublishError: some have theirs and some do not.
+            PublishError: some have theirs and some do not. Its `retry` sends to the latter.
             InvalidArgumentError: one of the queues cannot take it; nothing was sent.
+            BackendError: the recipient list cannot be read; nothing was sent.
         """
-        rows = await self._routes.recipients_of(message.headers.type, _Facts(message.headers, message.data))
-        queues = tuple(row.queue for row in rows)
-        message.require_fits(queues)
-        accepted: dict[str, MessageId] = {}
-        failed: dict[str, BackendError] = {}
-
-        async def copy_to(queue: QueueName) -> None:
-            try:
-                accepted[queue] = (await self._sender.send(queue, message.for_queue(queue))).message_id
-            except BackendError as error:
-                failed[queue] = error
-
-        if not queues:
+        rows = await self._recipients_of(message)
+        if not rows:
             _log.info("nobody has subscribed to %s: this message reaches nobody", message.headers.type)
-        elif len(queues) == 1:
-            await copy_to(queues[0])
+            return ()
+        message.require_fits([row.queue for row in rows])
+        return await self._spread(_Fanout(message), rows)
+
+    async def _spread(self, fanout: _Fanout, rows: Sequence[Subscription]) -> Sequence[QueueName]:
+        await self._send_to(fanout, rows)
+        if gone := fanout.gone():
+            # The copy of the list was older than the removal, or the queue is missing: the list, read anew, tells.
+            await self._routes.refresh()
+            await self._send_to(fanout, fanout.take_up(gone, await self._recipients_of(fanout.message)))
+        if fanout.failed:
+            raise PublishError(accepted=fanout.accepted, failed=fanout.failed, again=partial(self._retry, fanout))
+        return tuple(queue for queue in fanout.asked if queue in fanout.accepted)
+
+    async def _retry(self, fanout: _Fanout) -> Sequence[QueueName]:
+        """Send to those that failed, under the same id, as far as they are still subscribed."""
+        await self._routes.refresh()
+        again = fanout.copy()
+        rows = again.take_up(list(again.failed), await self._recipients_of(again.message))
+        return await self._spread(again, rows)
+
+    async def _recipients_of(self, message: Written) -> Sequence[Subscription]:
+        return await self._routes.recipients_of(message.headers.type, _Facts(message.headers, message.data))
+
+    async def _send_to(self, fanout: _Fanout, rows: Sequence[Subscription]) -> None:
+        fanout.asked.update((row.queue, None) for row in rows)
+        if len(rows) == 1:
+            await self._copy_to(fanout, rows[0])
+            return
+        async with anyio.create_task_group() as tasks:
+            for row in rows:
+                tasks.start_soon(self._copy_to, fanout, row)
+
+    async def _copy_to(self, fanout: _Fanout, row: Subscription) -> None:
+        queue = row.queue
+        try:
+            sent = await self._sender.send(queue, fanout.copy_for(queue, self._bytes_max))
+        except BackendError as error:
+            fanout.note_failure(row, error)
+        except ClosedError as error:
+            fanout.note_failure(row, BackendError(str(error)))
         else:
-            async with anyio.create_task_group() as tasks:
-                for queue in queues:
-                    tasks.start_soon(copy_to, queue)
-        if failed:
-            raise PublishError(accepted=accepted, failed=failed)
-        return queues
+            fanout.accepted[queue] = sent.message_id
+
+
+class _Fanout:
+    """One publish on its way: who has a copy, and who has not."""
+
+    __slots__ = ("_copies", "_groups", "_maybe", "accepted", "asked", "failed", "message")
+
+    def __init__(self, message: Written) -> None:
+        self.message = message
+        self.asked: dict[QueueName, None] = {}
+        self.accepted: dict[str, MessageId] = {}
+        self.failed: dict[str, BackendError] = {}
+        self._groups: dict[str, str] = {}  # of the queues that failed
+        self._maybe: set[str] = set()  # those that may have a copy, although they failed
+        self._copies: dict[tuple[bool, bool], Outgoing] = {}
+
+    def copy(self) -> _Fanout:
+        """As it is now, for another attempt."""
+        other = _Fanout(self.message)
+        other.asked |= self.asked
+        other.accepted |= self.accepted
+        other.failed |= self.failed
+        other._groups |= self._groups
+        other._maybe |= self._maybe
+        return other
+
+    def gone(self) -> list[str]:
+        """Those that failed because they are not there."""
+        return [queue for queue, error in self.failed.items() if isinstance(error, QueueNotFoundError)]
+
+    def take_up(self, queues: Sequence[str], rows: Sequence[Subscription]) -> list[Subscription]:
+        """Take back the failure of some queues, and name who is to get their copies.
+
+        Args:
+            queues: that failed.
+            rows: the recipients of the message by now. A queue that is not among them any more needs no copy; a group
+                that has moved needs one on its new queue.
+        """
+        owed: dict[str, bool] = {}
+        for queue in queues:
+            maybe = self.failed.pop(queue).effect == "unknown"
+            owed[queue] = owed[self._groups.pop(queue) or queue] = maybe
+        targets = [
+            row
+            for row in rows
+            if (row.queue in owed or row.group in owed)
+            and row.queue not in self.accepted
+            and row.queue not in self.failed
+        ]
+        self._maybe.update(row.queue for row in targets if owed.get(row.queue, False) or owed.get(row.group, False))
+        return targets
+
+    def note_failure(self, row: Subscription, error: BackendError) -> None:
+        """Remember that a queue has no copy, or may have none."""
+        if row.queue in self._maybe:
+            error.effect = "unknown"  # An earlier attempt may have worked, whatever this one says.
+        self.failed[row.queue] = error
+        self._groups[row.queue] = row.group
+
+    def copy_for(self, queue: QueueName, bytes_max: int) -> Outgoing:
+        """The message as it is for a queue, made once for each kind of queue.
+
+        Where the queue may have a copy already, this one says so, if there is room left to say it.
+        """
+        kind = (is_ordered(queue), queue in self._maybe)
+        copy = self._copies.get(kind)
+        if copy is None:
+            copy = self.message.for_queue(queue)
+            if queue in self._maybe and (marked := self.message.marked().for_queue(queue)).size_bytes <= bytes_max:
+                copy = marked
+            self._copies[kind] = copy
+        return copy

@@ -56,7 +56,10 @@ class Live:
             check_schema=registry.check_schema,
             envelope=registry.envelope,
         )
-        self._publisher = Publisher(Routes(recipients), self._sender) if recipients is not None else None
+        self._publisher = None
+        if recipients is not None:
+            bytes_max = backend.capabilities.message_bytes_max
+            self._publisher = Publisher(Routes(recipients), self._sender, bytes_max=bytes_max)
         self._counts: dict[str, Counts] = {queue: Counts() for queue in registry.groups}
 
     @property
@@ -119,7 +122,7 @@ class Live:
 
         Raises:
             PublishError: some queues have theirs and some do not; it says which. Publishing again would reach the
-                former twice.
+                former twice; `await error.retry()` reaches the latter only.
             EncodeError: a part of the event is not what its class says.
             InvalidArgumentError: `event` is not one, or one of the others is not allowed. Nothing was sent.
             ConfigurationError: this connection has no recipient list.

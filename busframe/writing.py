@@ -80,6 +80,14 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
                     allowed = f"0: queue {queue} is ordered, and in it a message would hold up those behind it"
                     raise InvalidArgumentError("delay_s", self.delay_s, allowed)
 
+    def marked(self) -> Written:
+        """The same message, with headers that say that it may come twice. In an envelope there is no place for that."""
+        if HEADERS not in self.attributes:
+            return self
+        headers = msgspec.structs.replace(self.headers, again=True)
+        attributes = {**self.attributes, HEADERS: encode_headers(headers)}
+        return msgspec.structs.replace(self, headers=headers, attributes=attributes)
+
     def for_queue(self, queue: QueueName) -> Outgoing:
         """Make the copy for one queue.
 
