@@ -1,0 +1,81 @@
+"""The client's CPU per message over SQS, sent to handled and deleted: Busframe and what people use today, in one run.
+
+    python benchmarks/sqs/compare.py [--peers PYTHON] [--count 1000] [--rounds 3]
+
+All talk to the same emulator, one after the other and in turns; medians are shown. PYTHON is the interpreter of an
+environment with benchmarks/sqs/requirements.txt (its aiobotocore wants another botocore than ours); peers that are not
+installed there are left out, and the table says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from busframe_emulator.server.thread import run_in_thread
+
+HERE = Path(__file__).parent / "contestants"
+PEERS = {  # name: program, what it imports, further arguments
+    "Celery": ("with_celery.py", "celery", ()),
+    "dramatiq-sqs": ("with_dramatiq.py", "dramatiq_sqs", ()),
+    "taskiq-aio-sqs": ("with_taskiq.py", "taskiq_aio_sqs", ()),
+    "taskiq-aio-sqs, batched sends": ("with_taskiq.py", "taskiq_aio_sqs", ("batching",)),
+}
+
+
+@dataclass
+class Used:
+    cpu_ms: float
+    per_second: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", help="Python with benchmarks/sqs/requirements.txt")
+    parser.add_argument("--count", type=int, default=1000, help="messages (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    programs = {"Busframe": [sys.executable, str(HERE / "with_busframe.py")]}
+    arguments: dict[str, tuple[str, ...]] = {"Busframe": ()}
+    for name, (program, package, more) in PEERS.items():
+        if options.peers is None or subprocess.run([options.peers, "-c", f"import {package}"], check=False).returncode:
+            print(f"{name} is not installed: pip install -r benchmarks/sqs/requirements.txt, and see --help")
+            continue
+        programs[name] = [options.peers, str(HERE / program)]
+        arguments[name] = more
+    used: dict[str, list[Used]] = {name: [] for name in programs}
+    for _ in range(options.rounds):
+        for name, command in programs.items():
+            with run_in_thread() as server:
+                used[name].append(run([*command, server.url, str(options.count), *arguments[name]], options.count))
+    print_table(used)
+    return 0
+
+
+def run(command: list[str], count: int) -> Used:
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    line = next((line for line in ended.stdout.splitlines() if line.startswith("RESULT ")), None)
+    if line is None:
+        raise RuntimeError(f"{command} ended with {ended.returncode}\n{ended.stdout}{ended.stderr}")
+    told = json.loads(line.removeprefix("RESULT "))
+    if told["handled"] < count:
+        raise RuntimeError(f"{command} handled {told['handled']} of {count}")
+    return Used(told["cpu_s"] / count * 1000, count / told["wall_s"])
+
+
+def print_table(used: dict[str, list[Used]]) -> None:
+    ours = statistics.median(run.cpu_ms for run in used["Busframe"])
+    print(f"\n{'':<32}{'CPU ms/message':>16}{'messages/CPU s':>16}{'times ours':>12}{'messages/s':>12}")
+    for name, runs in used.items():
+        cpu_ms = statistics.median(run.cpu_ms for run in runs)
+        rate = statistics.median(run.per_second for run in runs)
+        print(f"{name:<32}{cpu_ms:>16.3f}{1000 / cpu_ms:>16,.0f}{cpu_ms / ours:>12.1f}{rate:>12,.0f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
