@@ -11,7 +11,6 @@ from busframe import Bus, event
 
 job = task()
 bus = Bus("bench")
-handled = 0
 done = anyio.Event()
 
 
@@ -24,9 +23,7 @@ class Happened:
 
 @bus.subscribe(Happened, group="all", concurrency=100)
 async def handle(_: Happened) -> None:
-    global handled
-    handled += 1
-    if handled == job.count:
+    if job.handle():
         done.set()
 
 
@@ -45,7 +42,7 @@ async def main() -> None:
                 for _ in range(100):
                     tasks.start_soon(publish)
             await done.wait()
-        job.end(handled)
+        job.end()
 
 
 anyio.run(main)

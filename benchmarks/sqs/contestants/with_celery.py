@@ -20,25 +20,21 @@ app.conf.update(
     worker_enable_remote_control=False,
     task_default_queue="celery-bench",
 )
-handled = 0
 done = threading.Event()
 
 
 @app.task
-def happened(number: int, text: str) -> None:
-    global handled
-    handled += 1
-    if handled == job.count:
+def happened(_number: int, _text: str) -> None:
+    if job.handle():
         done.set()
 
 
 happened.delay(-1, TEXT)
 with start_worker(app, pool="threads", concurrency=10, perform_ping_check=False, shutdown_timeout=30):
-    while handled == 0:
+    while not job.handled:
         done.wait(0.05)
-    handled = 0
     job.begin()
     for number in range(job.count):
         happened.delay(number, TEXT)
     done.wait(120)
-    job.end(handled)
+    job.end()

@@ -11,27 +11,23 @@ from measure import TEXT, task
 job = task()
 broker = SQSBroker(endpoint_url=job.endpoint, region_name="us-east-1")
 dramatiq.set_broker(broker)
-handled = 0
 done = threading.Event()
 
 
 @dramatiq.actor(queue_name="dramatiq-bench")
-def happened(number: int, text: str) -> None:
-    global handled
-    handled += 1
-    if handled == job.count:
+def happened(_number: int, _text: str) -> None:
+    if job.handle():
         done.set()
 
 
 happened.send(-1, TEXT)
 worker = dramatiq.Worker(broker, worker_threads=10, worker_timeout=1000)
 worker.start()
-while handled == 0:
+while not job.handled:
     done.wait(0.05)
-handled = 0
 job.begin()
 for number in range(job.count):
     happened.send(number, TEXT)
 done.wait(120)
-job.end(handled)
+job.end()
 worker.stop(timeout=5000)

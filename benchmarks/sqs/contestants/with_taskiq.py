@@ -21,15 +21,12 @@ broker = SQSBroker(
     enable_batching="batching" in sys.argv,
     batch_timeout=0.1,
 )
-handled = 0
 done = asyncio.Event()
 
 
 @broker.task
-async def happened(number: int, text: str) -> None:
-    global handled
-    handled += 1
-    if handled == job.count:
+async def happened(_number: int, _text: str) -> None:
+    if job.handle():
         done.set()
 
 
@@ -46,7 +43,7 @@ async def main() -> None:
     await asyncio.gather(*(send() for _ in range(100)))
     async with asyncio.timeout(120):
         await done.wait()
-    job.end(handled)
+    job.end()
     receiver.cancel()
     await broker.shutdown()
 
