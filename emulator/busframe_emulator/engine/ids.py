@@ -15,13 +15,16 @@ from zlib import crc32
 from busframe_emulator.engine.errors import SqsError
 
 _M64: Final = (1 << 64) - 1
-_M60: Final = (1 << 60) - 1
+_M48: Final = (1 << 48) - 1
 # The odd constant of splitmix64 (Steele, Lea, Flood 2014): multiplying by it permutes the numbers of any word size.
 _GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
+# The same for 32 bits (Knuth, multiplicative hashing). Being odd it permutes 48 bits too; with so small a factor the
+# product of an ordinal stays a small integer, which takes half the time.
+_GOLDEN_SMALL: Final = 0x9E37_79B1
 
 _RECEIPT: Final = Struct(">QQI")
-_CHECK: Final = Struct(">I")
-_RECEIPT_CHARACTERS: Final = 32  # 20 + 4 bytes in base64
+_CHECKED_RECEIPT: Final = Struct(">QQII")
+_RECEIPT_CHARACTERS: Final = 32  # 24 bytes in base64
 
 # AWS prints 20 digits, growing but not by one (Amazon SQS API, SendMessage; the guide's examples).
 _SEQUENCE_BASE: Final = 18_850_000_000_000_000_000
@@ -65,17 +68,18 @@ class QueueIds:
         self._uid = uid
         self._check_seed = check_seed
         high = f"{uid:016x}"
-        self._id_prefix = f"{high[:8]}-{high[8:12]}-4{high[12:15]}-a"
+        mixed = f"{uid * _GOLDEN & _M64:016x}"
+        self._id_prefix = f"{high[:8]}-{high[8:12]}-4{high[12:15]}-a{mixed[:3]}-"
 
     def message_id(self, ordinal: int) -> str:
         """Name a message: the form of a random UUID, unique by arithmetic rather than by luck."""
-        low = f"{(ordinal * _GOLDEN + self._uid) & _M60:015x}"
-        return f"{self._id_prefix}{low[:3]}-{low[3:]}"
+        low = (ordinal * _GOLDEN_SMALL + self._uid) & _M48
+        return self._id_prefix + "%012x" % low  # noqa: UP031 - an f-string takes a third longer, twice per message
 
     def receipt(self, ordinal: int, delivery: int) -> str:
         """Name one delivery: 32 characters of base64."""
         raw = _RECEIPT.pack(self._uid, ordinal, delivery)
-        return b2a_base64(raw + _CHECK.pack(crc32(raw, self._check_seed)), newline=False).decode("ascii")
+        return b2a_base64(raw + crc32(raw, self._check_seed).to_bytes(4), newline=False).decode("ascii")
 
     def read_receipt(self, receipt: str) -> tuple[int, int]:
         """Take a receipt apart: which message of the queue, and which of its deliveries.
@@ -88,12 +92,13 @@ class QueueIds:
                 data = a2b_base64(receipt, strict_mode=True)
             except (Base64Error, ValueError):  # ValueError: characters beyond ASCII
                 data = b""
-            raw = data[:20]
-            if len(data) == 24 and crc32(raw, self._check_seed) == _CHECK.unpack_from(data, 20)[0]:  # noqa: PLR2004
-                uid, ordinal, delivery = _RECEIPT.unpack(raw)
-                if uid == self._uid:
-                    return ordinal, delivery
-                raise SqsError("ReceiptHandleIsInvalid", f'The receipt handle "{receipt}" is not valid for this queue.')
+            if len(data) == _CHECKED_RECEIPT.size:
+                uid, ordinal, delivery, check = _CHECKED_RECEIPT.unpack(data)
+                if check == crc32(data[:-4], self._check_seed):
+                    if uid == self._uid:
+                        return ordinal, delivery
+                    reason = f'The receipt handle "{receipt}" is not valid for this queue.'
+                    raise SqsError("ReceiptHandleIsInvalid", reason)
         raise SqsError("ReceiptHandleIsInvalid", f'The input receipt handle "{receipt}" is not a valid receipt handle.')
 
 

@@ -244,7 +244,8 @@ class Queue:
         """Take it out of the queue for good."""
         self._count_out(message)
         message.state = GONE
-        self.around.timers.disarm(message)
+        if message.timer:
+            self.around.timers.disarm(message)
         if message.rare is not None:
             message.rare.copies = 0
         del self.messages[message.ordinal]
