@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from busframe_emulator.engine.settings import QueueSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from busframe_emulator.engine import Limits, QueueAddress
 
@@ -159,6 +159,7 @@ class Store:
     moves: list[MoveTask] = field(default_factory=list[MoveTask])
     """Newest first."""
     purged_us: int | None = None
+    tags: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -253,21 +254,38 @@ class Reference:
         if self.now_us < self.deleted_us.get(address, -1) + self.limits.recreate_after_us:
             raise RefusedError("QueueDeletedRecently")
         made = replace(QueueSettings(), **settings)  # type: ignore[arg-type]  # the histories know the names
-        redrive = made.redrive
-        if redrive is not None and redrive.target != address and self._find(redrive.target) is None:
-            raise RefusedError("InvalidParameterValueException")
+        made.deduplicates_by_group = made.deduplication_scope == "messageGroup"
+        self._check_redrive(address, made)
         self.stores.append(Store(self._next("queue"), address, made))
 
     def change(self, address: QueueAddress, settings: Mapping[str, object]) -> None:
         store = self._get(address)
         before = store.settings
-        store.settings = replace(before, **settings)  # type: ignore[arg-type]  # the histories know the names
+        after = replace(before, **settings)  # type: ignore[arg-type]  # the histories know the names
+        if "redrive" in settings:
+            self._check_redrive(address, after)
+        store.settings = after
         self._drop_old()
         if before.fifo and before.delay_us != store.settings.delay_us:
             for row in store.rows:
                 if row.visible_us > self.now_us and not row.count_here:
                     row.visible_us = max(self.now_us, row.sent_us + store.settings.delay_us)
         self._serve_waits()
+
+    def _check_redrive(self, address: QueueAddress, settings: QueueSettings) -> None:
+        if settings.redrive is None:
+            return
+        target = self._find(settings.redrive.target)
+        theirs = settings if settings.redrive.target == address else None if target is None else target.settings
+        allow = None if theirs is None else theirs.redrive_allow
+        welcome = allow is None or allow.permission == "allowAll" or address in allow.sources
+        if theirs is None or theirs.fifo != settings.fifo or not welcome:
+            raise RefusedError("InvalidParameterValueException")
+
+    def tag(self, address: QueueAddress, add: Mapping[str, str], remove: Sequence[str]) -> None:
+        store = self._get(address)
+        tags = {**store.tags, **add}
+        store.tags = {key: value for key, value in tags.items() if key not in remove}
 
     def remove(self, address: QueueAddress) -> None:
         store = self._get(address)
@@ -286,14 +304,28 @@ class Reference:
         store.attempts.clear()
         store.purged_us = self.now_us
 
-    def counts(self, address: QueueAddress) -> tuple[int, int, int] | None:
-        """Visible, in flight, delayed; None if there is no such queue."""
+    def look(
+        self, address: QueueAddress
+    ) -> tuple[tuple[int, int, int], int | None, QueueSettings, dict[str, str]] | None:
+        """Visible, in flight and delayed; since when the oldest is there; settings; tags. None if there is no such queue."""
         store = self._find(address)
         if store is None:
             return None
         visible = sum(row.visible_us <= self.now_us for row in store.rows)
         in_flight = self._in_flight(store)
-        return visible, in_flight, len(store.rows) - visible - in_flight
+        counts = (visible, in_flight, len(store.rows) - visible - in_flight)
+        return counts, min((row.enqueued_us for row in store.rows), default=None), store.settings, store.tags
+
+    def names(self) -> list[str]:
+        return sorted(store.address.name for store in self.stores)
+
+    def sources(self, address: QueueAddress) -> list[str]:
+        """Whose dead letters come here."""
+        return sorted(
+            store.address.name
+            for store in self.stores
+            if store.settings.redrive is not None and store.settings.redrive.target == address
+        )
 
     # --- requests about messages ------------------------------------------------------------------------------------
 
@@ -351,7 +383,7 @@ class Reference:
             raise RefusedError("MissingRequiredParameterException")
         if request.delay_us:
             raise RefusedError("InvalidParameterValueException")
-        scope = request.group if settings.deduplication_scope == "messageGroup" else ""
+        scope = request.group if settings.deduplicates_by_group else ""
         if request.deduplication_id is not None:
             return scope, request.deduplication_id
         if not settings.content_deduplication:
@@ -606,9 +638,9 @@ class Reference:
         visible = row.visible_us <= self.now_us
         if store.settings.fifo and (receipt.delivery != row.count or visible):
             raise RefusedError("InvalidParameterValueException")
-        if visible:
+        if visible and not (self.limits.rehide_expired and visibility_us):
             return
-        if self.now_us + visibility_us > row.received_us + self.limits.visibility_us_max:
+        if not visible and self.now_us + visibility_us > row.received_us + self.limits.visibility_us_max:
             raise RefusedError("InvalidParameterValueException")
         row.visible_us = self.now_us + visibility_us
         row.hidden = self._next("hidden")
