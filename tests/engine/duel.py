@@ -10,6 +10,7 @@ from engine.histories import LIMITS, QUEUES, Cancel, Pass, Stop, company, settin
 from engine.reference import Accepted, Handed, Name, Receipt, Reference, RefusedError, Sending, Settling
 from engine.world import START_US
 
+from busframe_emulator.delivery import CALM
 from busframe_emulator.engine import Engine, Ids, QueueAddress, SqsError
 from busframe_emulator.engine.requests import (
     Batch,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from engine.histories import History, QueuePlan, Step
 
+    from busframe_emulator.delivery import Chooser
     from busframe_emulator.engine import Limits
     from busframe_emulator.engine.requests import Reply, Request
 
@@ -70,10 +72,10 @@ class Pairs:
 class Duel:
     """One history on both. "Ours" is the engine's, "theirs" the reference's."""
 
-    def __init__(self, plans: tuple[QueuePlan, ...], limits: Limits = LIMITS) -> None:
+    def __init__(self, plans: tuple[QueuePlan, ...], limits: Limits = LIMITS, chooser: Chooser = CALM) -> None:
         self.now_us = START_US
-        self.engine = Engine(ids=Ids(1), limits=limits)
-        self.reference = Reference(limits)
+        self.engine = Engine(ids=Ids(1), limits=limits, chooser=chooser)
+        self.reference = Reference(limits, chooser)
         self.timeline: deque[str] = deque(maxlen=TIMELINE_LENGTH)
         self._settings = [settings_of(index, plan) for index, plan in enumerate(plans)]
         self._receipts: list[tuple[QueueAddress, str]] = []
@@ -298,10 +300,10 @@ class Duel:
         self.timeline.append(line)
 
 
-def run(history: History) -> None:
+def run(history: History, chooser: Chooser = CALM) -> None:
     """Run a whole history; the text of a difference says how its queues were set up."""
     try:
-        Duel(history.plans, history.limits).run(history.steps)
+        Duel(history.plans, history.limits, chooser).run(history.steps)
     except DifferenceError as error:
         plans = "\n".join(f"  {where.name}: {plan}" for where, plan in zip(QUEUES, history.plans, strict=True))
         raise DifferenceError(f"{error}\nqueues:\n{plans}") from None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LIMITS: Final = Limits(
-    in_flight_max=6,
+    in_flight_max=10,
     fifo_search_max=7,
     visibility_us_max=us(40),
     deduplication_us=us(25),
@@ -236,7 +236,7 @@ def _random_step(chance: Random, busy: tuple[int, ...]) -> Step:
             attempt=chance.choice((None, None, 0, 1)),
         )
     if kind < 0.95:
-        newest = chance.choice((0, 0, 1, 2, 5, 20))
+        newest = chance.choice((0, 0, 1, 2, 3, 5, 8, 20))
         return Settle(
             receipts=tuple(newest + i for i in range(chance.choice((1, 1, 1, 3)))),
             visibility_s=chance.choice((None, None, None, 0, 0, 2, 8, 39)),

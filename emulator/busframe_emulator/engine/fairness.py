@@ -86,12 +86,15 @@ class FairOrder:
         self._count_out(message)
 
     def hidden(self, message: Message) -> None:
-        """It is in flight, without having been received. As in `StandardOrder`, its line has to be searched."""
-        self._older.hidden(message)
+        """It is in flight, without having been received."""
+        self._count_in(message, self._tenant(message))
+
+    def withdraw(self, message: Message) -> None:
+        """Take it out of its line, which has to be searched, as in `StandardOrder`."""
+        self._older.withdraw(message)
         tenant = self._tenant(message)
         tenant.line = deque(entry for entry in tenant.line if entry[1] is not message)
         self._line_up()
-        self._count_in(message, tenant)
 
     def candidates(self) -> Iterator[Message]:
         """Take visible messages out of the lines, one by one, from the tenant whose turn it is."""

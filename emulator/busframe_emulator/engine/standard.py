@@ -40,7 +40,10 @@ class StandardOrder:
         """Nothing to do: it is skipped when it comes up."""
 
     def hidden(self, message: Message) -> None:
-        """Take it out of the line, which has to be searched for it: this happens with `Limits.rehide_expired` only."""
+        """Nothing to do: it has been withdrawn."""
+
+    def withdraw(self, message: Message) -> None:
+        """Take it out of the line, which has to be searched: for what only `Limits.rehide_expired` or chance do."""
         self._line = deque(other for other in self._line if other is not message)
 
     def candidates(self) -> Iterator[Message]:
