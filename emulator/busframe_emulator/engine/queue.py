@@ -234,9 +234,8 @@ class Queue:
         self.around.timers.arm(now_us + burial_us, message)
         if self.around.changes is not None:
             self.around.changes.note(message, now_us + burial_us)
-        if self.visible:
-            # There is room in flight for one more.
-            self.wake()
+        # There is room in flight for one more: a message, or a copy of one.
+        self.wake()
 
     def remove(self, message: Message) -> None:
         """Take it out of the queue for good."""
@@ -250,7 +249,7 @@ class Queue:
         self.order.removed(message)
         if self.around.changes is not None:
             self.around.changes.note(message)
-        if self.visible and self.waiters:
+        if self.waiters and (self.visible or self.around.ask is not None):
             # The head of a FIFO group left: those behind it may be what a waiting receive waits for.
             self.around.touched.append(self)
 
