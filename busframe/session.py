@@ -18,6 +18,7 @@ from busframe.message_type import message_type
 from busframe.publishing import Publisher
 from busframe.registry import command_queue
 from busframe.sending import Sender
+from busframe.topology.operations import Topology
 from busframe.topology.routes import Routes
 from busframe.writing import Options, SendOptions, Writer
 
@@ -61,6 +62,19 @@ class Live:
             bytes_max = backend.capabilities.message_bytes_max
             self._publisher = Publisher(Routes(recipients), self._sender, bytes_max=bytes_max)
         self._counts: dict[str, Counts] = {queue: Counts() for queue in registry.groups}
+        self._consuming: dict[QueueName, dict[Consumer, anyio.Event]] = {}
+        self._topology = Topology(
+            registry, backend, recipients, by=runtime.who(registry.name), before_removal=self._stop_consuming
+        )
+
+    @property
+    def topology(self) -> Topology:
+        """The subscriptions in the recipient list, and their queues: to see, pause, move, unsubscribe and check them.
+
+        Unsubscribing a group stops this connection's consumers of its queue, once the queue is empty. So a handler
+        cannot wait for its own group to be unsubscribed.
+        """
+        return self._topology
 
     @property
     def counts(self) -> Mapping[str, Counts]:
@@ -228,9 +242,24 @@ class Live:
                     Consumer(self._backend, self._sender, group, self._counts[queue], drain_s=drain_s)
                     for queue, group in self._registry.groups.items()
                 ]
-                for consumer in consumers:
-                    tasks.start_soon(consumer.run)
+                for consumer, queue in zip(consumers, self._registry.groups, strict=True):
+                    tasks.start_soon(self._run, consumer, queue)
                 task_status.started()
                 await stop.wait()
                 for consumer in consumers:
                     consumer.stop()
+
+    async def _run(self, consumer: Consumer, queue: QueueName) -> None:
+        consuming = self._consuming.setdefault(queue, {})
+        ended = consuming[consumer] = anyio.Event()
+        try:
+            await consumer.run()
+        finally:
+            del consuming[consumer]
+            ended.set()
+
+    async def _stop_consuming(self, queue: QueueName) -> None:
+        """Stop the consumers of a queue that is about to be removed, and wait until they have."""
+        for consumer, ended in tuple(self._consuming.get(queue, {}).items()):
+            consumer.stop()
+            await ended.wait()

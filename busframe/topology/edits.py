@@ -58,6 +58,11 @@ def moved(group: str, topic: str | None, queue: QueueName) -> Edit:
     return edit
 
 
+def without_rows(names: Collection[tuple[str, QueueName]]) -> Edit:
+    """Take out rows, whatever their state."""
+    return lambda rows: [row for row in rows if row.name not in names]
+
+
 def without(names: Collection[tuple[str, QueueName]]) -> Edit:
     """Take out rows that have been drained, but not one that somebody has woken up in the meantime."""
 

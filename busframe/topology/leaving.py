@@ -50,9 +50,9 @@ class Left:
     dead_letters: QueueName | None
 
 
-def quiet_s(backend: Backend, recipients: RecipientList) -> float:
+def quiet_s(backend: Backend, recipients: RecipientList | None) -> float:
     """For how long a queue has to be seen empty."""
-    stale_s = 0.0 if math.isinf(recipients.fresh_s) else 2 * recipients.fresh_s
+    stale_s = 0.0 if recipients is None or math.isinf(recipients.fresh_s) else 2 * recipients.fresh_s
     return stale_s if backend.capabilities.exact_stats else max(stale_s, INEXACT_QUIET_S)
 
 

@@ -12,7 +12,10 @@ from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFo
 from busframe.message import queue_name
 from busframe.registry import dead_queue
 from busframe.topology import leaving
+from busframe.topology.applying import apply
+from busframe.topology.drift import find_drift
 from busframe.topology.edits import is_of, moved, renamed, with_state
+from busframe.topology.graph import look_at
 from busframe.topology.leaving import take_down, until_empty, until_passed
 from busframe.topology.moving import carry_over
 
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from busframe.backend import Backend
     from busframe.message import QueueName
     from busframe.recipients import Change, Edit, RecipientList, Subscription
+    from busframe.registry import Registry
+    from busframe.topology.drift import Finding
+    from busframe.topology.graph import Graph
     from busframe.topology.leaving import Left
 
 
@@ -32,9 +38,9 @@ class Topology:
     once, from any process, and again after a failure half-way.
 
     Args:
-        bus: the name of the bus.
+        registry: the program.
         backend: has the queues.
-        recipients: the list.
+        recipients: the list; None: there is none, and all that needs one raises `ConfigurationError`.
         by: who changes things, for the history.
         before_removal: called before a queue is removed, for whoever consumes it here.
         quiet_s: for how long a queue has to be seen empty before it is; None: as long as the two stores need.
@@ -42,28 +48,28 @@ class Topology:
 
     def __init__(
         self,
-        bus: str,
+        registry: Registry,
         backend: Backend,
-        recipients: RecipientList,
+        recipients: RecipientList | None,
         *,
         by: str,
         before_removal: Callable[[QueueName], Awaitable[None]] | None = None,
         quiet_s: float | None = None,
     ) -> None:
-        self._quiet_s = leaving.quiet_s(backend, recipients) if quiet_s is None else quiet_s
-        self._bus = bus
+        self._registry = registry
         self._backend = backend
         self._recipients = recipients
+        self._quiet_s = leaving.quiet_s(backend, recipients) if quiet_s is None else quiet_s
         self._by = by
         self._before_removal = before_removal
 
     async def subscriptions(self) -> Sequence[Subscription]:
         """All rows of the list, in the order they were added."""
-        return (await self._recipients.load()).subscriptions
+        return (await self._list.load()).subscriptions
 
     async def history(self, *, limit: int = 100) -> Sequence[Change]:
         """The last changes, the newest first."""
-        return await self._recipients.history(limit=limit)
+        return await self._list.history(limit=limit)
 
     async def pause(self, group: str, event: str | None = None) -> Sequence[Change]:
         """Let a group get no more copies until it is resumed. Events published meanwhile never reach it.
@@ -157,6 +163,20 @@ class Topology:
             return ()
         return await self._drain(group, event, discard=discard, with_dead_letters=with_dead_letters)
 
+    async def show(self, *, depths: bool = True) -> Graph:
+        """The topology as it is; see `graph.Graph`."""
+        return await look_at(self._registry, self._backend, self._recipients, depths=depths)
+
+    async def check(self, *, prefix: str | None = None) -> list[Finding]:
+        """Where program, list and queues differ; see `drift.find_drift`. Changes nothing."""
+        return await find_drift(self._registry, self._backend, self._recipients, prefix=prefix)
+
+    async def apply(self, findings: Sequence[Finding], *, removals: bool = False) -> list[Finding]:
+        """Do what findings say; see `applying.apply`. Returns what was left alone."""
+        return await apply(
+            self._registry, self._backend, self._recipients, self, findings, removals=removals, by=self._by
+        )
+
     async def finish(self, rows: Sequence[Subscription]) -> Left | None:
         """Take down draining rows of one queue, which is empty; see `leaving.take_down`."""
         await until_empty(self._backend, rows[0].queue, for_s=self._quiet_s)
@@ -210,7 +230,7 @@ class Topology:
     async def _take_down(self, rows: Sequence[Subscription], *, with_dead_letters: bool = False) -> Left | None:
         return await take_down(
             self._backend,
-            self._recipients,
+            self._list,
             rows,
             by=self._by,
             with_dead_letters=with_dead_letters,
@@ -233,23 +253,18 @@ class Topology:
         await self._backend.provision(Plan(queues=tuple(specs)))
 
     async def _change(self, edit: Edit) -> Sequence[Change]:
-        return await self._recipients.change(edit, by=self._by)
+        return await self._list.change(edit, by=self._by)
+
+    @property
+    def _list(self) -> RecipientList:
+        if self._recipients is None:
+            raise ConfigurationError(
+                "there is no recipient list; name the one that publishers and subscribers name, such as "
+                "recipients='sqlite:///subscriptions.db'"
+            )
+        return self._recipients
 
     def _named(self, group: str) -> str:
         if not group:
             raise InvalidArgumentError("group", group, "the name of a group, such as 'billing' or 'shop/billing'")
-        return group if "/" in group else f"{self._bus}/{group}"
-
-
-def require_list(recipients: RecipientList | None) -> RecipientList:
-    """Make sure there is a list.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    if recipients is None:
-        raise ConfigurationError(
-            "there is no recipient list; name the one that publishers and subscribers name, such as "
-            "connect(url, recipients='sqlite:///subscriptions.db')"
-        )
-    return recipients
+        return group if "/" in group else f"{self._registry.name}/{group}"

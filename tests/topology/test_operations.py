@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from busframe import Bus
 from busframe.backend import Backend, DeadLetters, KeepsRecipients, Plan, QueueSpec
 from busframe.config import BackendUrl, backend_factory
 from busframe.errors import ConfigurationError, InvalidArgumentError
@@ -43,7 +44,7 @@ def recipients(backend: Backend) -> RecipientList:
 
 @pytest.fixture
 def topology(backend: Backend, recipients: RecipientList) -> Topology:
-    return Topology("shop", backend, recipients, by="ada", quiet_s=0.01)
+    return Topology(Bus("shop"), backend, recipients, by="ada", quiet_s=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -260,7 +261,7 @@ async def test_a_group_that_subscribes_again_while_its_queue_is_removed_has_its_
         assert queue == SHIPPING
         await subscribe(backend, recipients, SHIPPING, PLACED)
 
-    topology = Topology("shop", backend, recipients, by="ada", quiet_s=0, before_removal=subscribe_again)
+    topology = Topology(Bus("shop"), backend, recipients, by="ada", quiet_s=0, before_removal=subscribe_again)
     assert await topology.unsubscribe("shipping") == []
     assert await states(topology) == ALL
     spec = await backend.describe(SHIPPING)

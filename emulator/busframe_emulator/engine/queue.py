@@ -81,7 +81,8 @@ class Queue:
         messages: all but those that are gone, by ordinal and in that order.
         last_ordinal: of the message that came last; 0 if none ever came.
         visible, in_flight, delayed: how many messages are in that state.
-        counters: how often there was an occasion to ask the chooser, by its kind.
+        receives: how many there were, where a chooser is asked.
+        counters: how many there were of other occasions to ask it.
         pending: settings that were accepted and have no effect yet (`lagging`).
         shown: the counts that a client was shown last, and when.
         order: what comes next.
@@ -109,6 +110,7 @@ class Queue:
         "order",
         "pending",
         "purged_us",
+        "receives",
         "saved_ordinal",
         "settings",
         "shown",
@@ -141,6 +143,7 @@ class Queue:
         self.messages: dict[int, Message] = {}
         self.last_ordinal = 0
         self.saved_ordinal = 0
+        self.receives = 0
         self.counters: dict[str, int] = {}
         self.pending: LaterChange | None = None
         self.shown = (now_us, (0, 0, 0))
@@ -197,7 +200,7 @@ class Queue:
         """Make it visible. It has been counted out of the state it was in."""
         message.state = VISIBLE
         if message.rare is not None:
-            self._drop_copy(message)
+            message.rare.copies = 0
         self.visible += 1
         self.order.became_visible(message, at_us)
         if self.around.changes is not None:
@@ -215,7 +218,6 @@ class Queue:
         """Hide it until then, whether or not it was hidden."""
         if message.state != IN_FLIGHT:
             self._count_out(message)
-            self.order.withdraw(message)
             message.state = IN_FLIGHT
             self.in_flight += 1
             self.order.hidden(message)
@@ -228,14 +230,15 @@ class Queue:
         self.tell("deleted", now_us, message, message.receive_count)
         self._count_out(message)
         message.state = BURIED
-        self._drop_copy(message)
-        self.order.withdraw(message)
+        if message.rare is not None:
+            message.rare.copies = 0
         self.order.removed(message)
         self.around.timers.arm(now_us + burial_us, message)
         if self.around.changes is not None:
             self.around.changes.note(message, now_us + burial_us)
-        # There is room in flight for one more: a message, or a copy of one.
-        self.wake()
+        if self.visible:
+            # There is room in flight for one more.
+            self.wake()
 
     def remove(self, message: Message) -> None:
         """Take it out of the queue for good."""
@@ -244,12 +247,12 @@ class Queue:
         if message.timer:
             self.around.timers.disarm(message)
         if message.rare is not None:
-            self._drop_copy(message)
+            message.rare.copies = 0
         del self.messages[message.ordinal]
         self.order.removed(message)
         if self.around.changes is not None:
             self.around.changes.note(message)
-        if self.waiters and (self.visible or self.around.ask is not None):
+        if self.visible and self.waiters:
             # The head of a FIFO group left: those behind it may be what a waiting receive waits for.
             self.around.touched.append(self)
 
@@ -258,12 +261,6 @@ class Queue:
         self._count_out(message)
         self.show(message, at_us)
         self.tell("visible", at_us, message)
-
-    def _drop_copy(self, message: Message) -> None:
-        """There is no copy of it that could be received, if there was."""
-        if message.rare is not None and message.rare.copies:
-            message.rare.copies = 0
-            self.order.withdraw(message)
 
     def _count_out(self, message: Message) -> None:
         state = message.state
