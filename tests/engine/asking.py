@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from engine.histories import QUEUES, Manage, Move, Put, Settle, own_us
+from engine.histories import QUEUES, Manage, Move, Put, Settle, company, new_setting, own_us
 from engine.world import us
 
 from busframe_emulator.engine.requests import (
@@ -18,6 +18,7 @@ from busframe_emulator.engine.requests import (
     Send,
     SetQueue,
     StartMove,
+    TagQueue,
 )
 
 if TYPE_CHECKING:
@@ -71,17 +72,22 @@ def request_for(
 
 def _sends(step: Put) -> Send | Batch:
     where = QUEUES[step.queue]
-    sends = [
-        Send(
+    sends: list[Send] = []
+    for number, group, key, delay_s in step.entries:
+        body = str(number)
+        attributes, trace_header, sender = company(body)
+        send = Send(
             queue=where,
-            body=str(body),
-            size_bytes=len(str(body)),
+            body=body,
+            size_bytes=len(body),
+            attributes=attributes,
             group=None if group is None else f"g{group}",
             deduplication_id=None if key is None else f"d{key}",
             delay_us=None if delay_s is None else own_us(step.queue, delay_s),
+            trace_header=trace_header,
+            sender=sender,
         )
-        for body, group, key, delay_s in step.entries
-    ]
+        sends.append(send)
     return sends[0] if len(sends) == 1 else Batch(queue=where, requests=sends)
 
 
@@ -111,5 +117,10 @@ def _management(step: Manage, settings: Sequence[Mapping[str, object]]) -> Reque
             return PurgeQueue(queue=where)
         case "remove":
             return DeleteQueue(queue=where)
-        case setting:
-            return SetQueue(queue=where, settings={setting: own_us(step.queue, step.value)})
+        case "tag":
+            key = str(step.value % 3)
+            if step.value < 3:
+                return TagQueue(queue=where, remove=[key])
+            return TagQueue(queue=where, add={key: str(step.value)})
+        case _:
+            return SetQueue(queue=where, settings=new_setting(step))

@@ -6,10 +6,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from engine.asking import request_for, time_after
-from engine.histories import LIMITS, QUEUES, Cancel, Pass, Stop, settings_of
+from engine.histories import LIMITS, QUEUES, Cancel, Pass, Stop, company, settings_of
 from engine.reference import Accepted, Handed, Name, Receipt, Reference, RefusedError, Sending, Settling
 from engine.world import START_US
 
+from busframe_emulator.delivery import CALM
 from busframe_emulator.engine import Engine, Ids, QueueAddress, SqsError
 from busframe_emulator.engine.requests import (
     Batch,
@@ -23,6 +24,8 @@ from busframe_emulator.engine.requests import (
     Done,
     GetQueue,
     ListMoves,
+    ListQueues,
+    ListSources,
     MoveCancelled,
     MoveStarted,
     Outcomes,
@@ -33,6 +36,7 @@ from busframe_emulator.engine.requests import (
     Sent,
     SetQueue,
     StartMove,
+    TagQueue,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
 
     from engine.histories import History, QueuePlan, Step
 
+    from busframe_emulator.delivery import Chooser
+    from busframe_emulator.engine import Limits
     from busframe_emulator.engine.requests import Reply, Request
 
 Answer = Accepted | list[Handed] | int | tuple[Accepted | RefusedError | None, ...] | None
@@ -66,10 +72,10 @@ class Pairs:
 class Duel:
     """One history on both. "Ours" is the engine's, "theirs" the reference's."""
 
-    def __init__(self, plans: tuple[QueuePlan, ...]) -> None:
+    def __init__(self, plans: tuple[QueuePlan, ...], limits: Limits = LIMITS, chooser: Chooser = CALM) -> None:
         self.now_us = START_US
-        self.engine = Engine(ids=Ids(1), limits=LIMITS)
-        self.reference = Reference(LIMITS)
+        self.engine = Engine(ids=Ids(1), limits=limits, chooser=chooser)
+        self.reference = Reference(limits, chooser)
         self.timeline: deque[str] = deque(maxlen=TIMELINE_LENGTH)
         self._settings = [settings_of(index, plan) for index, plan in enumerate(plans)]
         self._receipts: list[tuple[QueueAddress, str]] = []
@@ -94,7 +100,8 @@ class Duel:
             self._note(f"{number:4} {(self.now_us - START_US) / 1e6:14.6f}  {step}")
             self._take_step(step)
             self._compare_answers()
-            self._compare_counts()
+            self._compare_queues()
+            self._compare_lists()
             self._compare_moves()
             due_us = self.engine.next_due()
             self._check("next_due", due_us is None or due_us > self.now_us, ours=due_us, theirs=self.now_us)
@@ -183,6 +190,8 @@ class Duel:
                 self.reference.purge(where)
             case DeleteQueue(queue=where):
                 self.reference.remove(where)
+            case TagQueue(queue=where, add=add, remove=remove):
+                self.reference.tag(where, add, remove)
             case _:
                 raise AssertionError(request)
 
@@ -225,6 +234,8 @@ class Duel:
             else:
                 same = our.deduplication_id == their.deduplication
             self._check("deduplication id", same, our, their)
+            came_along = (our.attributes, our.trace_header, our.sender)
+            self._check("what came along", came_along == company(our.body), came_along, company(our.body))
             self._check_sequence(our.sequence, their.sequence)
             self._receipts.append((where, our.receipt))
             self._translations[our.receipt] = their.receipt
@@ -239,16 +250,27 @@ class Duel:
             self._note(f"     answered in {where.name}: {[handed.body for handed in their]}")
             self._compare_deliveries(where, our.deliveries, their)
 
-    def _compare_counts(self) -> None:
+    def _compare_queues(self) -> None:
         for where in QUEUES:
-            theirs = self.reference.counts(where)
+            theirs = self.reference.look(where)
             try:
                 view = self.engine.apply(self.now_us, GetQueue(queue=where))
             except SqsError:
                 self._check("the queue is there", theirs is None, ours=False, theirs=True)
                 continue
-            ours = (view.visible, view.in_flight, view.delayed)
-            self._check(f"counts of {where.name}", ours == theirs, ours, theirs)
+            ours = ((view.visible, view.in_flight, view.delayed), view.oldest_sent_us, view.settings, view.tags)
+            self._check(where.name, ours == theirs, ours, theirs)
+
+    def _compare_lists(self) -> None:
+        region, account, _ = QUEUES[0]
+        ours = self.engine.apply(self.now_us, ListQueues(region=region, account=account)).names
+        theirs = self.reference.names()
+        self._check("names", ours == theirs, ours, theirs)
+        for name in theirs:
+            where = QueueAddress(region, account, name)
+            sources = self.engine.apply(self.now_us, ListSources(queue=where)).names
+            same = sources == self.reference.sources(where)
+            self._check(f"sources of {name}", same, sources, self.reference.sources(where))
 
     def _compare_moves(self) -> None:
         for where in QUEUES:
@@ -278,10 +300,10 @@ class Duel:
         self.timeline.append(line)
 
 
-def run(history: History) -> None:
+def run(history: History, chooser: Chooser = CALM) -> None:
     """Run a whole history; the text of a difference says how its queues were set up."""
     try:
-        Duel(history.plans).run(history.steps)
+        Duel(history.plans, history.limits, chooser).run(history.steps)
     except DifferenceError as error:
         plans = "\n".join(f"  {where.name}: {plan}" for where, plan in zip(QUEUES, history.plans, strict=True))
         raise DifferenceError(f"{error}\nqueues:\n{plans}") from None

@@ -7,16 +7,22 @@ something due at one instant, since nobody says which would come first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random  # noqa: TID251 - seeded, and the seed stands in the failure
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.world import address, us
 
 from busframe_emulator.engine import Limits, Redrive
+from busframe_emulator.engine.queue import DEFAULT_SENDER
+from busframe_emulator.engine.requests import MessageAttribute
+from busframe_emulator.engine.settings import RedriveAllow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LIMITS: Final = Limits(
-    in_flight_max=6,
+    in_flight_max=10,
     fifo_search_max=7,
     visibility_us_max=us(40),
     deduplication_us=us(25),
@@ -85,8 +91,9 @@ class Manage:
 
     queue: int
     what: str
-    """"purge", "remove", "create", or a setting to change."""
+    """"purge", "remove", "create", "tag", or a setting to change."""
     value: int = 0
+    """In seconds, bytes, or as `new_setting` reads it."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,11 @@ class QueuePlan:
 class History:
     plans: tuple[QueuePlan, ...]
     steps: tuple[Step, ...]
+    rehide_expired: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        return replace(LIMITS, rehide_expired=self.rehide_expired)
 
 
 def settings_of(index: int, plan: QueuePlan) -> dict[str, object]:
@@ -147,6 +159,36 @@ def settings_of(index: int, plan: QueuePlan) -> dict[str, object]:
             "deduplication_scope": "messageGroup" if plan.by_group else "queue",
         }
     return settings
+
+
+def new_setting(step: Manage) -> dict[str, object]:
+    """What `SetQueue` is handed."""
+    index, value = step.queue, step.value
+    match step.what:
+        case "redrive":
+            # Mostly its partner, or itself; sometimes a queue of another type, or one that is not there.
+            targets = (QUEUES[index ^ 1], QUEUES[index ^ 1], QUEUES[index], QUEUES[index ^ 2], address("nowhere"))
+            return {"redrive": Redrive(targets[value % 5], 1 + value % 3) if value else None}
+        case "redrive_allow":
+            sources = (QUEUES[index ^ value % 2],)
+            policies = (None, RedriveAllow("denyAll"), RedriveAllow("byQueue", sources), RedriveAllow("allowAll"))
+            return {"redrive_allow": policies[value % 4]}
+        case "content_deduplication":
+            return {"content_deduplication": value % 2 == 1}
+        case "deduplication_scope":
+            return {"deduplication_scope": ("queue", "messageGroup")[value % 2]}
+        case "message_bytes_max":
+            return {"message_bytes_max": 2 + value % 3}
+        case duration:
+            return {duration: own_us(index, value)}
+
+
+def company(body: str) -> tuple[Mapping[str, MessageAttribute] | None, str | None, str]:
+    """What is sent along with a body: attributes, trace header and sender. Most go alone."""
+    number = int(body)
+    attributes = {"number": MessageAttribute("Number", body)} if number % 3 == 0 else None
+    trace_header = f"Root={body}" if number % 5 == 0 else None
+    return attributes, trace_header, f"AIDA{body}" if number % 7 == 0 else DEFAULT_SENDER
 
 
 def own_us(index: int, seconds: int) -> int:
@@ -174,7 +216,8 @@ def random_history(seed: int, length: int) -> History:
     )
     # A town of few busy queues and a town of many quiet ones find different faults.
     busy = chance.choice(((0, 1), (2, 3), (0, 1, 2, 3), (2, 2, 2, 3), (0, 0, 0, 1)))
-    return History(plans, tuple(_random_step(chance, busy) for _ in range(length)))
+    steps = tuple(_random_step(chance, busy) for _ in range(length))
+    return History(plans, steps, rehide_expired=chance.random() < 0.2)
 
 
 def _random_step(chance: Random, busy: tuple[int, ...]) -> Step:
@@ -193,7 +236,7 @@ def _random_step(chance: Random, busy: tuple[int, ...]) -> Step:
             attempt=chance.choice((None, None, 0, 1)),
         )
     if kind < 0.95:
-        newest = chance.choice((0, 0, 1, 2, 5, 20))
+        newest = chance.choice((0, 0, 1, 2, 3, 5, 8, 20))
         return Settle(
             receipts=tuple(newest + i for i in range(chance.choice((1, 1, 1, 3)))),
             visibility_s=chance.choice((None, None, None, 0, 0, 2, 8, 39)),
@@ -208,8 +251,15 @@ def _random_management(chance: Random, queue: int) -> Step:
     kind = chance.random()
     if kind < 0.4:
         return Move(queue, chance.choice((None, None, None, 0, 1, 2, 3)), chance.choice((None, 1, 7)))
-    if kind < 0.5:
+    if kind < 0.45:
         return Stop(queue)
+    if kind < 0.55:
+        return Manage(queue, "tag", chance.randrange(6))
+    if kind < 0.75:
+        settings = ["redrive", "redrive", "redrive_allow", "message_bytes_max"]
+        if queue >= 2:
+            settings += ["content_deduplication", "deduplication_scope"]
+        return Manage(queue, chance.choice(settings), chance.randrange(12))
     durations = ("retention_us", "visibility_us", "wait_us", "delay_us", "delay_us")
     what = chance.choice(("purge", "remove", "create", "create", "create", *durations))
     return Manage(queue, what, chance.choice((0, 1, 4) if what != "retention_us" else (60, 61, 120)))

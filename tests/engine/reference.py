@@ -5,7 +5,8 @@ from that time and the clock. Every question is answered by looking at every row
 and the engine must agree with it.
 
 Where the rules leave an order open, this says which one calm is: whatever has been visible longest comes first, and of
-two that became visible at one instant the one that was hidden (or sent) first.
+two that became visible at one instant the one that was hidden (or sent) first. Where a chooser decides, it is asked the
+same questions as the engine, and this says what may come of each answer.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from busframe_emulator.delivery import CALM
 from busframe_emulator.engine.settings import QueueSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
+    from busframe_emulator.delivery import Chooser
     from busframe_emulator.engine import Limits, QueueAddress
 
 
@@ -109,6 +112,11 @@ class Row:
     first_us: int = 0
     received_us: int = 0
     source: QueueAddress | None = None
+    lag_us: int = 0
+    copy: tuple[int, int] | None = None
+    """A copy that can be received while it is in flight: since when, and which of all hidings it is."""
+    buried: bool = False
+    """Deleted, and to come back when it is visible."""
 
 
 @dataclass
@@ -159,6 +167,10 @@ class Store:
     moves: list[MoveTask] = field(default_factory=list[MoveTask])
     """Newest first."""
     purged_us: int | None = None
+    receives: int = 0
+    fair: tuple[int, int] | None = None
+    """Since when it serves tenants fairly, and how many hidings there were then."""
+    tags: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -169,13 +181,25 @@ class Wait:
     visibility_us: int
     until_us: int
     attempt: str | None
+    nth: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A message in line, or a copy of it."""
+
+    row: Row
+    since_us: int
+    hidden: int
+    is_copy: bool
 
 
 class Reference:
     """All queues."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, chooser: Chooser = CALM) -> None:
         self.now_us = 0
+        self.chooser = chooser
         self.answers: list[tuple[int, QueueAddress, list[Handed]]] = []
         self.limits = limits
         self.stores: list[Store] = []
@@ -202,6 +226,8 @@ class Reference:
 
     def _settle(self) -> None:
         """All that follows from the time it is: messages grow too old, waits end, waits are served."""
+        for row in [row for store in self.stores for row in store.rows if row.visible_us <= self.now_us]:
+            row.buried, row.copy = False, None
         self._drop_old()
         for wait in [wait for wait in self.waits if wait.until_us <= self.now_us]:
             self._end_wait(wait, [])
@@ -223,14 +249,14 @@ class Reference:
             for store in self.stores:
                 while waits := [wait for wait in self.waits if wait.store is store]:
                     wait, before = waits[0], self._places()
-                    handed = self._take_or_repeat(store, wait.limit, wait.visibility_us, wait.attempt)
+                    handed = self._take_or_repeat(store, wait.limit, wait.visibility_us, wait.attempt, wait.nth)
                     if self._places() != before:
                         again = True
                     if not handed:
                         break
                     self._end_wait(wait, handed)
                     for other in [other for other in waits[1:] if wait.attempt and other.attempt == wait.attempt]:
-                        handed = self._take_or_repeat(store, other.limit, other.visibility_us, other.attempt)
+                        handed = self._take_or_repeat(store, other.limit, other.visibility_us, other.attempt, other.nth)
                         if handed:
                             self._end_wait(other, handed)
                     again = True
@@ -253,21 +279,38 @@ class Reference:
         if self.now_us < self.deleted_us.get(address, -1) + self.limits.recreate_after_us:
             raise RefusedError("QueueDeletedRecently")
         made = replace(QueueSettings(), **settings)  # type: ignore[arg-type]  # the histories know the names
-        redrive = made.redrive
-        if redrive is not None and redrive.target != address and self._find(redrive.target) is None:
-            raise RefusedError("InvalidParameterValueException")
+        made.deduplicates_by_group = made.deduplication_scope == "messageGroup"
+        self._check_redrive(address, made)
         self.stores.append(Store(self._next("queue"), address, made))
 
     def change(self, address: QueueAddress, settings: Mapping[str, object]) -> None:
         store = self._get(address)
         before = store.settings
-        store.settings = replace(before, **settings)  # type: ignore[arg-type]  # the histories know the names
+        after = replace(before, **settings)  # type: ignore[arg-type]  # the histories know the names
+        if "redrive" in settings:
+            self._check_redrive(address, after)
+        store.settings = after
         self._drop_old()
         if before.fifo and before.delay_us != store.settings.delay_us:
             for row in store.rows:
                 if row.visible_us > self.now_us and not row.count_here:
-                    row.visible_us = max(self.now_us, row.sent_us + store.settings.delay_us)
+                    row.visible_us = max(self.now_us, row.sent_us + store.settings.delay_us + row.lag_us)
         self._serve_waits()
+
+    def _check_redrive(self, address: QueueAddress, settings: QueueSettings) -> None:
+        if settings.redrive is None:
+            return
+        target = self._find(settings.redrive.target)
+        theirs = settings if settings.redrive.target == address else None if target is None else target.settings
+        allow = None if theirs is None else theirs.redrive_allow
+        welcome = allow is None or allow.permission == "allowAll" or address in allow.sources
+        if theirs is None or theirs.fifo != settings.fifo or not welcome:
+            raise RefusedError("InvalidParameterValueException")
+
+    def tag(self, address: QueueAddress, add: Mapping[str, str], remove: Sequence[str]) -> None:
+        store = self._get(address)
+        tags = {**store.tags, **add}
+        store.tags = {key: value for key, value in tags.items() if key not in remove}
 
     def remove(self, address: QueueAddress) -> None:
         store = self._get(address)
@@ -286,14 +329,29 @@ class Reference:
         store.attempts.clear()
         store.purged_us = self.now_us
 
-    def counts(self, address: QueueAddress) -> tuple[int, int, int] | None:
-        """Visible, in flight, delayed; None if there is no such queue."""
+    def look(
+        self, address: QueueAddress
+    ) -> tuple[tuple[int, int, int], int | None, QueueSettings, dict[str, str]] | None:
+        """Visible, in flight, delayed; since when the oldest is there; settings; tags. None if it is not there."""
         store = self._find(address)
         if store is None:
             return None
         visible = sum(row.visible_us <= self.now_us for row in store.rows)
         in_flight = self._in_flight(store)
-        return visible, in_flight, len(store.rows) - visible - in_flight
+        buried = sum(row.buried for row in store.rows)
+        counts = (visible, in_flight, len(store.rows) - visible - in_flight - buried)
+        return counts, min((row.enqueued_us for row in store.rows), default=None), store.settings, store.tags
+
+    def names(self) -> list[str]:
+        return sorted(store.address.name for store in self.stores)
+
+    def sources(self, address: QueueAddress) -> list[str]:
+        """Whose dead letters come here."""
+        return sorted(
+            store.address.name
+            for store in self.stores
+            if store.settings.redrive is not None and store.settings.redrive.target == address
+        )
 
     # --- requests about messages ------------------------------------------------------------------------------------
 
@@ -351,7 +409,7 @@ class Reference:
             raise RefusedError("MissingRequiredParameterException")
         if request.delay_us:
             raise RefusedError("InvalidParameterValueException")
-        scope = request.group if settings.deduplication_scope == "messageGroup" else ""
+        scope = request.group if settings.deduplicates_by_group else ""
         if request.deduplication_id is not None:
             return scope, request.deduplication_id
         if not settings.content_deduplication:
@@ -359,8 +417,10 @@ class Reference:
         return scope, sha256(request.body.encode()).hexdigest()
 
     def _enqueue(self, store: Store, request: Sending, deduplication_id: str | Name | None, delay_us: int) -> Accepted:
+        self._note_tenant(store, request.group)
         store.sent += 1
         name = Name(store.number, store.sent)
+        lag_us = self._lag_us(store, store.sent)
         row = Row(
             place=store.sent,
             name=name,
@@ -369,11 +429,20 @@ class Reference:
             deduplication=deduplication_id,
             sent_us=self.now_us,
             enqueued_us=self.now_us,
-            visible_us=self.now_us + delay_us,
+            visible_us=self.now_us + delay_us + lag_us,
             hidden=self._next("hidden"),
+            lag_us=lag_us,
         )
         store.rows.append(row)
         return Accepted(name, name if store.settings.fifo else None, duplicate=False)
+
+    def _lag_us(self, store: Store, place: int) -> int:
+        lag_us = self.chooser.ask("send.lag", (store.address.name, place))
+        return 0 if lag_us is None else min(max(lag_us, 0), 2_000_000)
+
+    def _note_tenant(self, store: Store, group: str | None) -> None:
+        if group is not None and store.fair is None:
+            store.fair = (self.now_us, self._next("hidden"))
 
     # --- receiving --------------------------------------------------------------------------------------------------
 
@@ -393,9 +462,11 @@ class Reference:
             wait_us = store.settings.wait_us
         if not store.settings.fifo:
             attempt = None
-        handed: list[Handed] | int = self._take_or_repeat(store, limit, visibility_us, attempt, short=wait_us == 0)
+        store.receives += 1
+        nth = store.receives
+        handed: list[Handed] | int = self._take_or_repeat(store, limit, visibility_us, attempt, nth, short=wait_us == 0)
         if not handed and wait_us:
-            wait = Wait(self._next("wait"), store, limit, visibility_us, self.now_us + wait_us, attempt)
+            wait = Wait(self._next("wait"), store, limit, visibility_us, self.now_us + wait_us, attempt, nth)
             self.waits.append(wait)
             handed = wait.number
         self._drop_old()
@@ -406,10 +477,10 @@ class Reference:
         self.waits = [wait for wait in self.waits if wait.number != number]
 
     def _take_or_repeat(
-        self, store: Store, limit: int, visibility_us: int, attempt: str | None, *, short: bool = False
+        self, store: Store, limit: int, visibility_us: int, attempt: str | None, nth: int, *, short: bool = False
     ) -> list[Handed]:
         if attempt is None:
-            return self._take(store, limit, visibility_us, short=short)
+            return self._take(store, limit, visibility_us, nth, short=short)
         for known in store.attempts:
             if known.name == attempt and self.now_us < known.since_us + self.limits.attempts_us:
                 rows = [row for row, _ in known.hidings]
@@ -418,32 +489,40 @@ class Reference:
                     handed = [self._hand_out(store, row, visibility_us, again=True) for row in rows]
                     known.hidings = [(row, row.hidden) for row in rows]
                     return handed
-        handed = self._take(store, limit, visibility_us, short=short)
+        handed = self._take(store, limit, visibility_us, nth, short=short)
         store.attempts = [known for known in store.attempts if known.name != attempt]
         if handed:
             rows = [row for one in handed for row in store.rows if row.place == one.receipt.place]
             store.attempts.append(Attempt(self.now_us, attempt, [(row, row.hidden) for row in rows]))
         return handed
 
-    def _take(self, store: Store, limit: int, visibility_us: int, *, short: bool) -> list[Handed]:
+    def _take(self, store: Store, limit: int, visibility_us: int, nth: int, *, short: bool) -> list[Handed]:
+        fifo = store.settings.fifo
         room = self.limits.in_flight_max - self._in_flight(store)
-        if room <= 0:
-            if short and not store.settings.fifo:
-                raise RefusedError("OverLimit")
+        near = self._in_flight(store) * 100 >= self.limits.in_flight_max * 90
+        if short and not fifo and (room <= 0 or (near and self._asked("recv.overlimit", store, nth) is not None)):
+            raise RefusedError("OverLimit")
+        if room <= 0 or (short and self._asked("recv.empty", store, nth) is not None):
             return []
+        limit = min(limit, room)
+        fewer = self._asked("recv.fewer", store, nth)
+        if fewer is not None:
+            limit = max(1, min(limit, fewer))
         redrive = store.settings.redrive
         target = self._find(redrive.target) if redrive is not None else None
         picked: list[Row] = []
         dead: list[Row] = []
         served: list[str | None] = []
-        for row in self._in_order(store):
-            if len(picked) == min(limit, room):
-                break
+        ordered = self._by_group(store) if fifo else []
+        line = self._line(store)
+        flying = [row.group for row in store.rows if self._flies(row)]
+        while len(picked) < limit and (ordered or line):
+            row = ordered.pop(0) if fifo else self._next_in(store, line, flying, nth, len(picked))
             if row.group not in served:
                 served.append(row.group)
             exhausted = redrive is not None and target is not None and row.count_here >= redrive.max_receive_count
             (dead if exhausted else picked).append(row)
-        if store.settings.fifo:
+        if fifo:
             for group in served:
                 store.served[group] = self._next("service")
         for row in dead:
@@ -452,27 +531,47 @@ class Reference:
         self._drop_old()
         return [self._hand_out(store, row, visibility_us) for row in picked]
 
-    def _in_order(self, store: Store) -> Iterator[Row]:
-        """All that could be received now, first come first."""
-        return iter(self._by_group(store)) if store.settings.fifo else self._fairly(store)
+    def _asked(self, site: str, store: Store, *occasion: int) -> int | None:
+        return self.chooser.ask(site, (store.address.name, *occasion))
 
-    def _fairly(self, store: Store) -> Iterator[Row]:
-        """One by one, as each that is taken is in flight for the choice of the next."""
-        waiting = [row for row in store.rows if row.visible_us <= self.now_us]
-        waiting.sort(key=attrgetter("visible_us", "hidden"))
-        flying = [row.group for row in store.rows if row.visible_us > self.now_us and row.count_here > 0]
+    def _line(self, store: Store) -> list[Entry]:
+        """All that could be received of a standard queue, first come first."""
+        if store.settings.fifo:
+            return []
+        line = [
+            Entry(row, row.visible_us, row.hidden, is_copy=False) for row in store.rows if row.visible_us <= self.now_us
+        ]
+        line += [Entry(row, *row.copy, is_copy=True) for row in store.rows if row.copy is not None]
+        return sorted(line, key=attrgetter("since_us", "hidden"))
 
-        def rank(row: Row) -> int:
+    def _next_in(self, store: Store, line: list[Entry], flying: list[str | None], nth: int, slot: int) -> Row:
+        """Take the next out of a line: each that is taken is in flight for the choice of the next."""
+
+        def rank(entry: Entry) -> int:
             """0 for a quiet tenant, else how many it has in flight."""
-            own = flying.count(row.group)
-            enough = row.group is not None and own >= self.limits.noisy_in_flight_min
+            group = entry.row.group
+            own = flying.count(group)
+            enough = group is not None and own >= self.limits.noisy_in_flight_min
             return own if enough and own * 100 > len(flying) * self.limits.noisy_percent else 0
 
-        while waiting:
-            row = min(waiting, key=rank)
-            waiting.remove(row)
-            flying.append(row.group)
-            yield row
+        def was_before(entry: Entry) -> bool:
+            """Whether it was in line when there were no tenants yet."""
+            return store.fair is None or (entry.since_us <= store.fair[0] and entry.hidden < store.fair[1])
+
+        first = min(line, key=rank)
+        turn = [
+            entry
+            for entry in line
+            if was_before(entry) == was_before(first) and (was_before(first) or entry.row.group == first.row.group)
+        ]
+        index = self._asked("recv.pick", store, nth, slot)
+        entry = turn[min(max(index or 0, 0), len(turn) - 1, 49)]
+        line.remove(entry)
+        if entry.is_copy:
+            entry.row.copy = None
+        else:
+            flying.append(entry.row.group)
+        return entry.row
 
     def _by_group(self, store: Store) -> list[Row]:
         groups: dict[str | None, list[Row]] = {}
@@ -498,6 +597,11 @@ class Reference:
         row.received_us = self.now_us
         row.visible_us = self.now_us + visibility_us
         row.hidden = self._next("hidden")
+        if not store.settings.fifo:
+            if not visibility_us:
+                row.copy = None
+            elif self._asked("recv.dup", store, row.place, row.count) is not None:
+                row.copy = row.copy or (self.now_us, self._next("hidden"))
         return Handed(
             name=row.name,
             receipt=Receipt(store.number, row.place, row.count),
@@ -514,15 +618,19 @@ class Reference:
     def _move(self, store: Store, row: Row, target: Store) -> None:
         """Dead-letter: as if sent to the other queue, with its name, its age (FIFO: born again) and its receives."""
         self._drop(store, row)
+        self._note_tenant(target, row.group)
         target.sent += 1
+        lag_us = self._lag_us(target, target.sent)
         moved = replace(
             row,
             place=target.sent,
             deduplication=row.name if target.settings.fifo else None,
             enqueued_us=self.now_us if target.settings.fifo else row.enqueued_us,
-            visible_us=self.now_us,
+            visible_us=self.now_us + lag_us,
             hidden=self._next("hidden"),
             count_here=0,
+            lag_us=lag_us,
+            copy=None,
             source=store.address,
         )
         target.rows.append(moved)
@@ -594,10 +702,18 @@ class Reference:
         if row is None:
             return
         newest = receipt.delivery == row.count
-        if store.settings.fifo and (not newest or row.visible_us <= self.now_us):
-            raise RefusedError("InvalidParameterValueException")
-        if newest:
+        if store.settings.fifo:
+            if not newest or row.visible_us <= self.now_us:
+                raise RefusedError("InvalidParameterValueException")
             self._drop(store, row)
+        elif newest or self._asked("delete.stale", store, row.place, receipt.delivery) is not None:
+            back_us = self._asked("delete.zombie", store, row.place, receipt.delivery)
+            if back_us is None:
+                self._drop(store, row)
+            else:
+                row.buried, row.copy = True, None
+                row.visible_us = self.now_us + min(max(back_us, 1), 60_000_000)
+                row.hidden = self._next("hidden")
 
     def _hide(self, store: Store, receipt: Receipt, visibility_us: int) -> None:
         row = self._row(store, receipt)
@@ -606,19 +722,21 @@ class Reference:
         visible = row.visible_us <= self.now_us
         if store.settings.fifo and (receipt.delivery != row.count or visible):
             raise RefusedError("InvalidParameterValueException")
-        if visible:
+        if visible and not (self.limits.rehide_expired and visibility_us):
             return
-        if self.now_us + visibility_us > row.received_us + self.limits.visibility_us_max:
+        if not visible and self.now_us + visibility_us > row.received_us + self.limits.visibility_us_max:
             raise RefusedError("InvalidParameterValueException")
         row.visible_us = self.now_us + visibility_us
         row.hidden = self._next("hidden")
+        if not visibility_us:
+            row.copy = None
 
     # --- small things -----------------------------------------------------------------------------------------------
 
     def _row(self, store: Store, receipt: Receipt) -> Row | None:
         if receipt.queue != store.number:
             raise RefusedError("ReceiptHandleIsInvalid")
-        return next((row for row in store.rows if row.place == receipt.place), None)
+        return next((row for row in store.rows if row.place == receipt.place and not row.buried), None)
 
     def _drop(self, store: Store, row: Row) -> None:
         store.rows = [other for other in store.rows if other is not row]
@@ -626,7 +744,10 @@ class Reference:
             store.served.pop(row.group, None)
 
     def _in_flight(self, store: Store) -> int:
-        return sum(row.visible_us > self.now_us and row.count_here > 0 for row in store.rows)
+        return sum(self._flies(row) for row in store.rows)
+
+    def _flies(self, row: Row) -> bool:
+        return row.visible_us > self.now_us and row.count_here > 0 and not row.buried
 
     def _find(self, address: QueueAddress) -> Store | None:
         return next((store for store in self.stores if store.address == address), None)

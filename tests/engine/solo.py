@@ -39,14 +39,15 @@ if TYPE_CHECKING:
 
 
 class Keyed:
-    """Answers at random, but the same to the same question."""
+    """Answers at random, but the same to the same question: one in four, where `always` does not have the site."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, always: Sequence[str] = ()) -> None:
         self._seed = seed
+        self._always = always
 
     def ask(self, site: str, key: tuple[str | int, ...]) -> int | None:
         number = crc32(f"{self._seed} {site} {key}".encode())
-        if number % 4:
+        if number % 4 and site not in self._always:
             return None
         # Mostly small numbers, some beyond any bound and some below it.
         return (number >> 4) % 5 - 1 if number % 3 else (number >> 4) % us(100)

@@ -345,3 +345,13 @@ def test_copies_stay_within_the_in_flight_limit() -> None:
     queue.send_all("a b c d e")
     assert queue.bodies() == "a b c"
     assert queue.counts() == (2, 3, 0)
+
+
+def test_a_receive_that_waits_is_the_same_receive_however_often_it_is_tried() -> None:
+    world = World(chooser=Scripted({("recv.fewer", ("work", 1)): 1}))
+    queue = world.queue(delay_us=us(1))
+    waiter = queue.poll()
+    queue.batch(queue.message("a"), queue.message("b"))
+    world.pass_s(1)
+    assert world.answers() == {waiter: ["a"]}
+    assert queue.bodies() == "b"

@@ -75,11 +75,11 @@ class Ageing:
         return ordinal
 
     def oldest_sent_us(self) -> int | None:
-        """When the oldest message still here was sent; None if there is none."""
+        """When the retention of the oldest message still here began; None if there is none."""
         first, aged = self._queue.messages.get(self.first_ordinal()), self._aged
         while aged and aged[0][1] not in self._queue.messages:
             heappop(aged)
-        oldest = [first.sent_us] if first is not None else []
+        oldest = [first.enqueued_us] if first is not None else []
         if aged:
             oldest.append(aged[0][0])
         return min(oldest, default=None)

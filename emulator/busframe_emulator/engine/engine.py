@@ -230,14 +230,19 @@ class Engine:
         wait_us = settings.wait_us if request.wait_us is None else request.wait_us
         visibility_us = settings.visibility_us if request.visibility_us is None else request.visibility_us
         attempt_id = request.attempt_id if settings.fifo else None
+        nth = 0
+        if self._around.ask is not None:
+            nth = queue.count("receive")
         if attempt_id is None:
-            deliveries = receive(queue, now_us, request.limit, visibility_us, short=not wait_us)
+            deliveries = receive(queue, now_us, request.limit, visibility_us, nth, short=not wait_us)
         else:
-            deliveries = receive_attempt(queue, now_us, request.limit, visibility_us, attempt_id, short=not wait_us)
+            deliveries = receive_attempt(
+                queue, now_us, request.limit, visibility_us, nth, attempt_id=attempt_id, short=not wait_us
+            )
         if deliveries or not wait_us:
             return Deliveries(deliveries=deliveries)
         self._waiters_made += 1
-        waiter = Waiter(self._waiters_made, queue, request.limit, visibility_us, attempt_id)
+        waiter = Waiter(self._waiters_made, queue, request.limit, visibility_us, nth=nth, attempt_id=attempt_id)
         queue.waiters[waiter.number] = self._waiters[waiter.number] = waiter
         self._timers.arm(now_us + wait_us, waiter)
         if queue.visible and settings.redrive is not None:
@@ -363,8 +368,10 @@ class Engine:
 
 def _serve(queue: Queue, waiter: Waiter, now_us: int) -> list[Delivery]:
     if waiter.attempt_id is None:
-        return receive(queue, now_us, waiter.limit, waiter.visibility_us, short=False)
-    return receive_attempt(queue, now_us, waiter.limit, waiter.visibility_us, waiter.attempt_id, short=False)
+        return receive(queue, now_us, waiter.limit, waiter.visibility_us, waiter.nth, short=False)
+    return receive_attempt(
+        queue, now_us, waiter.limit, waiter.visibility_us, waiter.nth, attempt_id=waiter.attempt_id, short=False
+    )
 
 
 def _check_ordered_batch(queue: Queue, batch: Batch) -> None:

@@ -89,6 +89,13 @@ class FairOrder:
         """It is in flight, without having been received."""
         self._count_in(message, self._tenant(message))
 
+    def withdraw(self, message: Message) -> None:
+        """Take it out of its line, which has to be searched, as in `StandardOrder`."""
+        self._older.withdraw(message)
+        tenant = self._tenant(message)
+        tenant.line = deque(entry for entry in tenant.line if entry[1] is not message)
+        self._line_up()
+
     def candidates(self) -> Iterator[Message]:
         """Take visible messages out of the lines, one by one, from the tenant whose turn it is."""
         for message in self._older.candidates():
@@ -123,9 +130,7 @@ class FairOrder:
             for tenant in list(self._tenants.values()):
                 tenant.line = deque(entry for entry in tenant.line if _counts(entry[1]))
                 self._forget_if_idle(tenant)
-            self._heads = [(tenant.line[0][0], tenant) for tenant in self._tenants.values() if tenant.line]
-            heapify(self._heads)
-            self._entries = sum(len(tenant.line) for _, tenant in self._heads)
+            self._line_up()
 
     def clear(self) -> None:
         """Forget everything."""
@@ -158,6 +163,12 @@ class FairOrder:
         calmest = min(self._aside, key=lambda tenant: (tenant.in_flight, tenant.line[0][0]))
         self._aside.remove(calmest)
         return calmest
+
+    def _line_up(self) -> None:
+        """Make the heap anew, after lines were cut."""
+        self._heads = [(tenant.line[0][0], tenant) for tenant in self._tenants.values() if tenant.line]
+        heapify(self._heads)
+        self._entries = sum(len(tenant.line) for _, tenant in self._heads)
 
     def _is_noisy(self, tenant: Tenant) -> bool:
         limits = self._queue.around.limits

@@ -99,6 +99,9 @@ class FifoOrder:
     def hidden(self, message: Message) -> None:
         """Nothing is hidden here but by receiving it."""
 
+    def withdraw(self, message: Message) -> None:
+        """Nothing is in a line here."""
+
     def candidates(self) -> Iterator[Message]:
         """Give visible messages, group by group. Until `served` is called the groups' heads stay as they are."""
         ready = self._ready

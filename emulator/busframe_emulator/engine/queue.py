@@ -81,8 +81,7 @@ class Queue:
         messages: all but those that are gone, by ordinal and in that order.
         last_ordinal: of the message that came last; 0 if none ever came.
         visible, in_flight, delayed: how many messages are in that state.
-        receives: how many there were, where a chooser is asked.
-        counters: how many there were of other occasions to ask it.
+        counters: how often there was an occasion to ask the chooser, by its kind.
         pending: settings that were accepted and have no effect yet (`lagging`).
         shown: the counts that a client was shown last, and when.
         order: what comes next.
@@ -110,7 +109,6 @@ class Queue:
         "order",
         "pending",
         "purged_us",
-        "receives",
         "saved_ordinal",
         "settings",
         "shown",
@@ -143,7 +141,6 @@ class Queue:
         self.messages: dict[int, Message] = {}
         self.last_ordinal = 0
         self.saved_ordinal = 0
-        self.receives = 0
         self.counters: dict[str, int] = {}
         self.pending: LaterChange | None = None
         self.shown = (now_us, (0, 0, 0))
@@ -200,7 +197,7 @@ class Queue:
         """Make it visible. It has been counted out of the state it was in."""
         message.state = VISIBLE
         if message.rare is not None:
-            message.rare.copies = 0
+            self._drop_copy(message)
         self.visible += 1
         self.order.became_visible(message, at_us)
         if self.around.changes is not None:
@@ -218,6 +215,7 @@ class Queue:
         """Hide it until then, whether or not it was hidden."""
         if message.state != IN_FLIGHT:
             self._count_out(message)
+            self.order.withdraw(message)
             message.state = IN_FLIGHT
             self.in_flight += 1
             self.order.hidden(message)
@@ -230,15 +228,14 @@ class Queue:
         self.tell("deleted", now_us, message, message.receive_count)
         self._count_out(message)
         message.state = BURIED
-        if message.rare is not None:
-            message.rare.copies = 0
+        self._drop_copy(message)
+        self.order.withdraw(message)
         self.order.removed(message)
         self.around.timers.arm(now_us + burial_us, message)
         if self.around.changes is not None:
             self.around.changes.note(message, now_us + burial_us)
-        if self.visible:
-            # There is room in flight for one more.
-            self.wake()
+        # There is room in flight for one more: a message, or a copy of one.
+        self.wake()
 
     def remove(self, message: Message) -> None:
         """Take it out of the queue for good."""
@@ -247,12 +244,12 @@ class Queue:
         if message.timer:
             self.around.timers.disarm(message)
         if message.rare is not None:
-            message.rare.copies = 0
+            self._drop_copy(message)
         del self.messages[message.ordinal]
         self.order.removed(message)
         if self.around.changes is not None:
             self.around.changes.note(message)
-        if self.visible and self.waiters:
+        if self.waiters and (self.visible or self.around.ask is not None):
             # The head of a FIFO group left: those behind it may be what a waiting receive waits for.
             self.around.touched.append(self)
 
@@ -261,6 +258,12 @@ class Queue:
         self._count_out(message)
         self.show(message, at_us)
         self.tell("visible", at_us, message)
+
+    def _drop_copy(self, message: Message) -> None:
+        """There is no copy of it that could be received, if there was."""
+        if message.rare is not None and message.rare.copies:
+            message.rare.copies = 0
+            self.order.withdraw(message)
 
     def _count_out(self, message: Message) -> None:
         state = message.state

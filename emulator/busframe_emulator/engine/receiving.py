@@ -19,7 +19,7 @@ OVER_LIMIT_PERCENT: Final = 90
 """From how much of the in-flight limit on the chooser may say that it is reached; SQS names no bound."""
 
 
-def receive(queue: Queue, now_us: int, limit: int, visibility_us: int, *, short: bool) -> list[Delivery]:
+def receive(queue: Queue, now_us: int, limit: int, visibility_us: int, nth: int, *, short: bool) -> list[Delivery]:
     """Hand out up to `limit` messages.
 
     Args:
@@ -27,23 +27,26 @@ def receive(queue: Queue, now_us: int, limit: int, visibility_us: int, *, short:
         now_us: when.
         limit: 1 to 10.
         visibility_us: how long they are hidden; 0 leaves them visible.
+        nth: receive of this queue it is, where a chooser is asked. One that waits is the same receive all the time.
         short: it is a short poll, which samples some servers and may miss messages.
 
     Raises:
         SqsError: OverLimit: a short poll on a standard queue with too many messages in flight.
     """
-    return [_deliver(queue, message, now_us, visibility_us) for message in _choose(queue, now_us, limit, short=short)]
+    return [
+        _deliver(queue, message, now_us, visibility_us) for message in _choose(queue, now_us, limit, nth, short=short)
+    ]
 
 
 def receive_attempt(
-    queue: Queue, now_us: int, limit: int, visibility_us: int, attempt_id: str, *, short: bool
+    queue: Queue, now_us: int, limit: int, visibility_us: int, nth: int, *, attempt_id: str, short: bool
 ) -> list[Delivery]:
     """Do as `receive` does on a FIFO queue, or do again what was done for the same id before (`attempts`)."""
     attempts = queue.attempts
     assert attempts is not None  # noqa: S101 - a FIFO queue has them
     messages = attempts.find(now_us, attempt_id)
     if messages is None:
-        messages = _choose(queue, now_us, limit, short=short)
+        messages = _choose(queue, now_us, limit, nth, short=short)
         deliveries = [_deliver(queue, message, now_us, visibility_us) for message in messages]
     else:
         deliveries = [_deliver_again(queue, message, now_us, visibility_us) for message in messages]
@@ -52,7 +55,7 @@ def receive_attempt(
     return deliveries
 
 
-def _choose(queue: Queue, now_us: int, limit: int, *, short: bool) -> list[Message]:
+def _choose(queue: Queue, now_us: int, limit: int, nth: int, *, short: bool) -> list[Message]:
     """Decide how many, and pick them."""
     around = queue.around
     room = around.limits.in_flight_max - queue.in_flight
@@ -64,17 +67,16 @@ def _choose(queue: Queue, now_us: int, limit: int, *, short: bool) -> list[Messa
         return []
     limit = min(limit, room)
     if around.ask is not None:
-        limit = _ask_how_many(queue, around.ask, limit, short=short)
+        limit = _ask_how_many(queue, around.ask, limit, nth, short=short)
         if not limit:
             return []
-    return _pick(queue, now_us, limit)
+    return _pick(queue, now_us, limit, nth)
 
 
-def _ask_how_many(queue: Queue, ask: Ask, limit: int, *, short: bool) -> int:
+def _ask_how_many(queue: Queue, ask: Ask, limit: int, nth: int, *, short: bool) -> int:
     """Let the chooser make it fewer, or none, or too many already."""
     limits = queue.around.limits
-    queue.receives += 1
-    key = (queue.address.name, queue.receives)
+    key = (queue.address.name, nth)
     if short:
         # SQS says "about 120,000".
         near = queue.in_flight * 100 >= limits.in_flight_max * OVER_LIMIT_PERCENT
@@ -93,7 +95,7 @@ def _over_limit() -> SqsError:
     )
 
 
-def _pick(queue: Queue, now_us: int, limit: int) -> list[Message]:
+def _pick(queue: Queue, now_us: int, limit: int, nth: int) -> list[Message]:
     """Take up to `limit` messages out of the order; those received too often go to the dead-letter queue."""
     around = queue.around
     redrive = queue.settings.redrive
@@ -104,7 +106,7 @@ def _pick(queue: Queue, now_us: int, limit: int) -> list[Message]:
     candidates = order.candidates()
     while len(picked) < limit:
         if around.ask is not None and queue.groups is None:
-            index = around.ask("recv.pick", (queue.address.name, queue.receives, len(picked)))
+            index = around.ask("recv.pick", (queue.address.name, nth, len(picked)))
             if index is not None:
                 order.pick(index)
         message = next(candidates, None)

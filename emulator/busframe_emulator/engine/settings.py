@@ -144,7 +144,8 @@ class QueueView:
     Attributes:
         created_us, modified_us: engine time.
         visible: on a FIFO queue messages blocked by their group count as visible.
-        oldest_sent_us: when the oldest message still there was sent; None if there is none.
+        oldest_sent_us: when the oldest message still there was sent, or came if it is a dead letter on a FIFO queue:
+            from when its retention counts. None if there is none.
     """
 
     address: QueueAddress

@@ -23,8 +23,8 @@ PICK_MAX: Final = 49
 class StandardOrder:
     """Messages in the order in which they became visible.
 
-    A message that is removed or hidden while it waits here is not searched for: it is skipped when it comes up. One
-    that becomes visible again is appended again, so an entry counts only if its message is visible, and then once.
+    A message that is removed while it waits here is not searched for: it is skipped when it comes up. One that becomes
+    visible again is appended again, so an entry counts only if its message is visible, and then once.
     """
 
     __slots__ = ("_line",)
@@ -40,7 +40,11 @@ class StandardOrder:
         """Nothing to do: it is skipped when it comes up."""
 
     def hidden(self, message: Message) -> None:
-        """Nothing to do: it is skipped when it comes up."""
+        """Nothing to do: it has been withdrawn."""
+
+    def withdraw(self, message: Message) -> None:
+        """Take it out of the line, which has to be searched: for what only `Limits.rehide_expired` or chance do."""
+        self._line = deque(other for other in self._line if other is not message)
 
     def candidates(self) -> Iterator[Message]:
         """Take visible messages out of the line, first come first."""

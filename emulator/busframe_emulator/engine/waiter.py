@@ -14,16 +14,20 @@ class Waiter:
     Attributes:
         number: by which the caller knows it.
         visibility_us: for what it will take.
+        nth: receive of its queue it is, where a chooser is asked.
         attempt_id: of the receive, if it has one that matters.
     """
 
-    __slots__ = ("attempt_id", "limit", "number", "queue", "timer", "visibility_us")
+    __slots__ = ("attempt_id", "limit", "nth", "number", "queue", "timer", "visibility_us")
 
-    def __init__(self, number: int, queue: Queue, limit: int, visibility_us: int, attempt_id: str | None) -> None:
+    def __init__(
+        self, number: int, queue: Queue, limit: int, visibility_us: int, *, nth: int, attempt_id: str | None
+    ) -> None:
         self.number = number
         self.queue = queue
         self.limit = limit
         self.visibility_us = visibility_us
+        self.nth = nth
         self.attempt_id = attempt_id
         self.timer = 0
 
