@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
+from busframe.errors import StorageError
 from busframe.message import Acknowledge, Outgoing, QueueName, Sent
 from busframe.recipients import Subscription
 from busframe_sqlite.clock import WallClock
@@ -16,6 +19,7 @@ from busframe_sqlite.settings import Settings
 
 if TYPE_CHECKING:
     from busframe_sqlite.backend import SqliteBackend
+    from busframe_sqlite.transaction import Transaction
 
 WORK = QueueName("work")
 SENDERS = 10
@@ -52,6 +56,34 @@ async def send_one(backend: SqliteBackend) -> None:
     await backend.send(WORK, [Outgoing(body="from the child")])
 
 
+async def hold(backend: SqliteBackend) -> None:
+    """Change the file without committing, and hold it until killed."""
+
+    def change_and_wait(transaction: Transaction) -> None:
+        transaction.execute("DELETE FROM message")
+        _say("held")
+        sys.stdin.read()
+
+    await backend.committer.run(change_and_wait)
+
+
+async def fill(backend: SqliteBackend) -> None:
+    """Send until the file may not grow any more, printing what was accepted, then what was not; and carry on."""
+    size = Path(sys.argv[1]).stat().st_size  # noqa: ASYNC240 - nothing else runs
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write that would pass the limit fails instead
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1_000_000, resource.RLIM_INFINITY))
+    for number in range(1_000):
+        try:
+            await backend.send(WORK, [Outgoing(body=f"{number}:{'x' * 10_000}")])
+        except StorageError:
+            _say(f"refused:{number}")
+            break
+        _say(str(number))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await backend.send(WORK, [Outgoing(body=f"after:{'x' * 10_000}")])
+    _say("after")
+
+
 async def add_recipient(backend: SqliteBackend) -> None:
     await backend.recipients.change(lambda rows: [*rows, Subscription(topic="t", queue=WORK)], by="child")
 
@@ -61,6 +93,8 @@ async def main(path: Path, what: str) -> None:
         "send_without_end": send_without_end,
         "consume": consume,
         "send_one": send_one,
+        "hold": hold,
+        "fill": fill,
         "add_recipient": add_recipient,
     }
     async with open_backend(Settings(path=path), WallClock()) as backend:

@@ -12,6 +12,7 @@ import anyio.to_thread
 import pytest
 
 from busframe.backend import Plan, QueueSpec
+from busframe.errors import UnavailableError
 from busframe.message import Outgoing, QueueName
 from busframe_sqlite.clock import ManualClock, WallClock
 from busframe_sqlite.opening import open_backend
@@ -54,7 +55,9 @@ def _give_no_watch(log: str) -> None:
 
 def _child(settings: Settings, what: str) -> subprocess.Popen[str]:
     script = Path(__file__).with_name("child.py")
-    return subprocess.Popen([sys.executable, script, settings.path, what], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, script, settings.path, what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def _read(child: subprocess.Popen[str], lines: int | None = None) -> list[str]:
@@ -138,6 +141,31 @@ async def test_what_a_killed_process_was_told_is_settled_does_not_come_back(sett
     assert len(left) == len(set(left))
     # At most one batch of three was settled and not told of.
     assert 1_000 - 3 <= len(said) + len(left) <= 1_000
+
+
+async def test_a_process_killed_while_it_holds_the_file_leaves_it_as_it_was_and_free(settings: Settings) -> None:
+    impatient = Settings(path=settings.path, busy_timeout_s=0)
+    async with open_backend(impatient) as backend:
+        await _send_numbers(backend, 100)
+        child = _child(settings, "hold")
+        assert await anyio.to_thread.run_sync(_read, child, 1) == ["held"]
+        with pytest.raises(UnavailableError):
+            await backend.send(WORK, [Outgoing(body="locked out")])
+        _kill(child)
+        await backend.send(WORK, [Outgoing(body="100")])
+    assert sorted(map(int, await _rest(settings))) == list(range(101))
+
+
+async def test_a_file_that_may_not_grow_loses_nothing_and_goes_on_when_it_may(settings: Settings) -> None:
+    child = _child(settings, "fill")
+    with child:
+        *accepted, refused, after = await anyio.to_thread.run_sync(_read, child)
+    assert len(accepted) > 10
+    assert (refused, after) == (f"refused:{len(accepted)}", "after")
+    there = [body.partition(":")[0] for body in await _rest(settings)]
+    assert len(there) == len(set(there))
+    # SQLite cannot tell whether the write that failed was the last of its transaction, so neither do we.
+    assert set(there) - {str(len(accepted))} == {*accepted, "after"}
 
 
 async def test_a_change_of_the_recipient_list_is_seen_by_other_processes(settings: Settings) -> None:
