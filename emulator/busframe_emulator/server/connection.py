@@ -62,6 +62,9 @@ _REFUSALS: Final = {
     431: b"The headers of a request can have %d bytes.\n" % HEAD_BYTES_MAX,
 }
 
+_NO_REQUEST: Final = Request()
+"""Stands in where none is being read; nobody writes to it."""
+
 _IDLE, _HEAD, _BODY = range(3)
 """What the client is about: nothing, the head of a request, its body."""
 
@@ -133,7 +136,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._request = Request()
+        self._request = _NO_REQUEST  # the one that is being read
         self._phase = _IDLE
         self._unfinished_bytes = 0  # of the request that is being read
         self._backlog: deque[Request] | None = None  # made when needed, which for most is never
@@ -144,7 +147,8 @@ class Connection(asyncio.BufferedProtocol):
         self._unread = False  # the client does not read its answers
         self._closing = False
         self._sweeps = 0
-        self._parser = httptools.HttpRequestParser(self)
+        # Made when bytes come, and let go while a receive waits: there may be thousands that wait.
+        self._parser: httptools.HttpRequestParser | None = None
 
     # --- asyncio calls these ----------------------------------------------------------------------------------------
 
@@ -158,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         self._closing = True
         self._shared.connections.discard(self)
         self._backlog = None
-        del self._parser  # it holds this connection's methods: a cycle that only the garbage collector would end
+        self._parser = None  # it holds this connection's methods: a cycle that only the garbage collector would end
         if self._waiter is not None:
             waiter, self._waiter = self._waiter, None
             self._shared.driver.cancel(waiter)
@@ -171,8 +175,11 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes came in."""
         if self._closing:
             return
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpRequestParser(self)
         try:
-            self._parser.feed_data(self._shared.buffer[:nbytes])
+            parser.feed_data(self._shared.buffer[:nbytes])
         except httptools.HttpParserUpgrade:
             # The request itself has been answered; what would follow is not HTTP/1.1.
             self._refuse(400)
@@ -183,7 +190,10 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(cause.status)
         except httptools.HttpParserError:
             self._refuse(400)
-        if self._phase != _IDLE:
+        if self._phase == _IDLE:
+            if self._waiter is not None:
+                self._parser = None
+        else:
             # The read in which a request begins may hold others too, so one read more than the limit is let pass.
             self._unfinished_bytes += nbytes
             of_body = len(self._request.body) * (1 + CHUNK_OVERHEAD_MAX)
@@ -243,9 +253,11 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._phase = _IDLE
-        request = self._request
-        request.method = self._parser.get_method()
-        request.keep_alive = self._parser.should_keep_alive()
+        request, parser = self._request, self._parser
+        assert parser is not None  # noqa: S101 - it is what calls; tells the type checkers
+        self._request = _NO_REQUEST
+        request.method = parser.get_method()
+        request.keep_alive = parser.should_keep_alive()
         if self._is_free():
             self._handle(request)
         elif not self._closing:
@@ -316,7 +328,8 @@ class Connection(asyncio.BufferedProtocol):
             self._write(request, outcome)
         else:
             self._waiter = outcome
-            self._waiting = request
+            # What it says was read, and there may be thousands that wait.
+            self._waiting = request.without_content() if shared.log is None else request
 
     def _continue(self) -> None:
         """Handle what was kept, as far as that is possible now."""

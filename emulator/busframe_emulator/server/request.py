@@ -58,3 +58,10 @@ class Request:
         self.body: bytes | bytearray = b""
         self.keep_alive = True
         self.begun_ns = 0
+
+    def without_content(self) -> Request:
+        """What is needed to answer it."""
+        bare = Request()
+        bare.method = self.method
+        bare.keep_alive = self.keep_alive
+        return bare
