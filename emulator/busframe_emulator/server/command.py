@@ -6,6 +6,7 @@ import argparse
 import asyncio  # noqa: TID251 - the server is what owns the loop
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from busframe_emulator.server.emulator import EmulatorServer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from busframe_emulator.server.configuration import QueuePlan
 
 PORT_MAX: Final = 65_535
+HELP_WIDTH: Final = 100
 
 DEFAULT_PORT: Final = 9324
 """The port that SQS emulators are usually looked for at."""
@@ -54,7 +56,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="busframe emulator", description="Serve Amazon SQS on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="busframe emulator",
+        description="Serve Amazon SQS on this machine.",
+        # With a width it does not look for the terminal's, for which it would load much of the standard library.
+        formatter_class=partial(argparse.HelpFormatter, width=HELP_WIDTH),
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 for a free one (default: %(default)s)")
     parser.add_argument("--account", default=DEFAULT_ACCOUNT, help="of callers that name none (default: %(default)s)")

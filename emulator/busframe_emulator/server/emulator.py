@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine import Engine
 from busframe_emulator.engine.ids import Ids
-from busframe_emulator.server.browsers import Browsers
 from busframe_emulator.server.clock import Clock
 from busframe_emulator.server.connection import SWEEP_S, Connection, Shared, VerifyingConnection
 from busframe_emulator.server.driver import Driver
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from busframe_emulator.api.guard import Guard
     from busframe_emulator.engine.settings import Limits
     from busframe_emulator.server.access_log import AccessLog
+    from busframe_emulator.server.browsers import Browsers
     from busframe_emulator.server.configuration import QueuePlan
     from busframe_emulator.server.control import Control
     from busframe_emulator.server.persistence.journal import Journal
@@ -78,9 +78,9 @@ class EmulatorServer:
             raise ValueError("keys that are limited to some actions need policies to be enforced")
         if control_token == "":
             raise ValueError("the control token is empty")
-        if cors:
-            Browsers(cors)  # so that a wrong one is refused now
         self._cors = cors
+        if cors:
+            self._make_browsers()  # so that a wrong one is refused now
         self._public_url = None if public_url is None else check_public_url(public_url)
         self._keys = keys
         self._enforce_policies = enforce_policies
@@ -143,7 +143,7 @@ class EmulatorServer:
             self._renderer.next_id,
             metrics=self._metrics,
             make_control=self._make_control,
-            make_browsers=lambda: Browsers(self._cors),
+            make_browsers=self._make_browsers,
             verified=self._make_verified(),
             guard=self._make_guard(),
         )
@@ -220,6 +220,11 @@ class EmulatorServer:
         from busframe_emulator.api.guard import Guard  # loads all that policies need
 
         return Guard(secure=self._public_url is not None and self._public_url.startswith("https:"))
+
+    def _make_browsers(self) -> Browsers:
+        from busframe_emulator.server.browsers import Browsers  # needed once a browser asks
+
+        return Browsers(self._cors)
 
     def _make_control(self) -> Control:
         from busframe_emulator.server.control import Control  # not needed by most, nor soon by any

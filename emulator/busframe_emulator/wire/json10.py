@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from busframe_emulator.api.errors import CATALOGUE, malformed_input, unknown_action
-from busframe_emulator.api.reading import read
 from busframe_emulator.api.service import HANDLED, Action
 from busframe_emulator.wire.message import Response
 
@@ -58,6 +57,8 @@ def decode(target: bytes, body: bytes | bytearray) -> tuple[Action, Input]:
     try:
         return route.action, route.decoder.decode(body)
     except _UNREADABLE:
+        from busframe_emulator.api.reading import read  # takes its time to load, and is for bad input only
+
         return route.action, read(route.action.takes, _parse(body))
 
 
