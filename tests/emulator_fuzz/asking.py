@@ -9,6 +9,9 @@ from xml.etree import ElementTree as ET
 from emulator_fuzz.asked import Asked, Asking
 from emulator_fuzz.wire import Answer, Line
 
+from busframe_emulator.api.errors import COMMON
+from busframe_emulator.api.service import HANDLED
+
 if TYPE_CHECKING:
     from emulator_fuzz.conftest import Watched
 
@@ -56,8 +59,12 @@ def check(asked: Asked, answer: Answer | None) -> None:
             ET.fromstring(answer.body)  # noqa: S314 - the server under test made it
         case kind:
             assert kind.startswith("text/"), kind
-    if answer.status >= 400 and "x-amz-target" in {name.lower() for name in asked.headers} and asked.method == "POST":
+    target = asked.headers.get("X-Amz-Target")
+    if answer.status >= 400 and target is not None and asked.method == "POST":
         assert answer.headers["x-amzn-query-error"].endswith(";Sender")
+        shape = json.loads(answer.body)["__type"].partition("#")[2]
+        row = HANDLED.get(target.removeprefix("AmazonSQS."))
+        assert shape in COMMON or (row is not None and shape in row.takes.errors), "the table knows no such error"
 
 
 def _ask(watched: Watched, line: Line, asked: Asked) -> Answer | None:

@@ -12,13 +12,15 @@ Source: Amazon SQS API, version 2012-11-05.
 # No `from __future__ import annotations`: msgspec reads the annotations of these classes when it is imported, and
 # resolving them from text would cost start-up time.
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Struct, field
 
 from busframe_emulator.api.members import (
     DelaySeconds,
-    Integer,
+    EntryDelaySeconds,
+    EntryVisibilityTimeout,
+    MaxMovesPerSecond,
     MaxMoveTasks,
     MaxNumberOfMessages,
     MaxResults,
@@ -59,13 +61,27 @@ ALL_ACTIONS = frozenset(
 """Every action SQS has. One that were not handled here would be refused by name."""
 
 
+Shapes = tuple[str, ...]
+"""Of errors: what an action can be refused with beside `errors.COMMON`. No type of a member, and so a ClassVar."""
+
+_NO_QUEUE = ("QueueDoesNotExist",)
+_NO_RESOURCE = ("ResourceNotFoundException",)
+_ATTRIBUTES = ("InvalidAttributeName", "InvalidAttributeValue")
+_MESSAGE = ("InvalidMessageContents", "UnsupportedOperation")
+_RECEIPT = ("ReceiptHandleIsInvalid",)
+_BATCH = ("BatchEntryIdsNotDistinct", "EmptyBatchRequest", "InvalidBatchEntryId", "TooManyEntriesInBatchRequest")
+
+
 class Input(Struct, frozen=True, kw_only=True, rename="pascal"):
     """What an action is given."""
+
+    errors: ClassVar[Shapes] = ()
 
 
 class QueueInput(Input, frozen=True, kw_only=True):
     """What an action on one queue is given."""
 
+    errors: ClassVar[Shapes] = _NO_QUEUE
     queue_url: QueueUrl
 
 
@@ -102,7 +118,7 @@ class SendEntry(Entry, frozen=True, kw_only=True):
     """One message of a SendMessageBatch."""
 
     message_body: Required
-    delay_seconds: Integer | None = None
+    delay_seconds: EntryDelaySeconds | None = None
     message_attributes: MessageAttributes | None = None
     message_system_attributes: MessageSystemAttributes | None = None
     message_deduplication_id: str | None = None
@@ -119,7 +135,7 @@ class VisibilityEntry(Entry, frozen=True, kw_only=True):
     """One receipt of a ChangeMessageVisibilityBatch. Amazon SQS API: an absent timeout is taken as 0."""
 
     receipt_handle: Required
-    visibility_timeout: Integer | None = None
+    visibility_timeout: EntryVisibilityTimeout | None = None
 
 
 # --- queues ---------------------------------------------------------------------------------------------------------
@@ -128,6 +144,7 @@ class VisibilityEntry(Entry, frozen=True, kw_only=True):
 class CreateQueue(Input, frozen=True, kw_only=True):
     """Make a queue."""
 
+    errors: ClassVar[Shapes] = ("QueueDeletedRecently", "QueueNameExists", *_ATTRIBUTES)
     queue_name: Required
     attributes: Attributes | None = None
     tags: Annotated[dict[str, str], flat("Tag", key="Key")] | None = field(default=None, name="tags")
@@ -136,6 +153,7 @@ class CreateQueue(Input, frozen=True, kw_only=True):
 class GetQueueUrl(Input, frozen=True, kw_only=True):
     """Find a queue by its name."""
 
+    errors: ClassVar[Shapes] = _NO_QUEUE
     queue_name: Required
     queue_owner_account: str | None = field(default=None, name="QueueOwnerAWSAccountId")
 
@@ -155,16 +173,20 @@ class DeleteQueue(QueueInput, frozen=True, kw_only=True):
 class PurgeQueue(QueueInput, frozen=True, kw_only=True):
     """Remove a queue's messages."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, "PurgeQueueInProgress")
+
 
 class GetQueueAttributes(QueueInput, frozen=True, kw_only=True):
     """Look at a queue. Without names nothing is returned."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, "InvalidAttributeName")
     attribute_names: AttributeNames | None = None
 
 
 class SetQueueAttributes(QueueInput, frozen=True, kw_only=True):
     """Change a queue."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, *_ATTRIBUTES)
     attributes: Attributes
 
 
@@ -194,6 +216,7 @@ class ListQueueTags(QueueInput, frozen=True, kw_only=True):
 class AddPermission(QueueInput, frozen=True, kw_only=True):
     """Allow actions on a queue to other accounts."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, "OverLimit")
     label: Required
     account_ids: Annotated[list[str], flat("AWSAccountId")] = field(name="AWSAccountIds")
     actions: Annotated[list[str], flat("ActionName")]
@@ -211,14 +234,16 @@ class RemovePermission(QueueInput, frozen=True, kw_only=True):
 class StartMessageMoveTask(Input, frozen=True, kw_only=True):
     """Begin to move dead letters, to a queue or each to where it came from."""
 
+    errors: ClassVar[Shapes] = _NO_RESOURCE
     source_arn: str
     destination_arn: str | None = None
-    max_number_of_messages_per_second: Integer | None = None
+    max_number_of_messages_per_second: MaxMovesPerSecond | None = None
 
 
 class ListMessageMoveTasks(Input, frozen=True, kw_only=True):
     """Show the newest tasks of a queue."""
 
+    errors: ClassVar[Shapes] = _NO_RESOURCE
     source_arn: str
     max_results: MaxMoveTasks | None = None
 
@@ -226,6 +251,7 @@ class ListMessageMoveTasks(Input, frozen=True, kw_only=True):
 class CancelMessageMoveTask(Input, frozen=True, kw_only=True):
     """End a running task."""
 
+    errors: ClassVar[Shapes] = _NO_RESOURCE
     task_handle: Required
 
 
@@ -235,6 +261,7 @@ class CancelMessageMoveTask(Input, frozen=True, kw_only=True):
 class SendMessage(QueueInput, frozen=True, kw_only=True):
     """Append one message."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, *_MESSAGE)
     message_body: Required
     delay_seconds: DelaySeconds | None = None
     message_attributes: MessageAttributes | None = None
@@ -246,12 +273,14 @@ class SendMessage(QueueInput, frozen=True, kw_only=True):
 class SendMessageBatch(QueueInput, frozen=True, kw_only=True):
     """Append up to ten messages, each with a fate of its own."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, *_MESSAGE, *_BATCH, "BatchRequestTooLong")
     entries: Annotated[list[SendEntry], flat("SendMessageBatchRequestEntry")]
 
 
 class ReceiveMessage(QueueInput, frozen=True, kw_only=True):
     """Take messages. `attribute_names` is the older name of `message_system_attribute_names`."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, "OverLimit")
     attribute_names: AttributeNames | None = None
     message_system_attribute_names: AttributeNames | None = None
     message_attribute_names: Annotated[list[str], flat("MessageAttributeName")] | None = None
@@ -264,18 +293,21 @@ class ReceiveMessage(QueueInput, frozen=True, kw_only=True):
 class DeleteMessage(QueueInput, frozen=True, kw_only=True):
     """Settle one delivery: remove the message."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, *_RECEIPT)
     receipt_handle: Required
 
 
 class DeleteMessageBatch(QueueInput, frozen=True, kw_only=True):
     """Settle up to ten deliveries, each with a fate of its own."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, *_RECEIPT, *_BATCH)
     entries: Annotated[list[DeleteEntry], flat("DeleteMessageBatchRequestEntry")]
 
 
 class ChangeMessageVisibility(QueueInput, frozen=True, kw_only=True):
     """Hide one delivered message for so long from now; 0 gives it back."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, *_RECEIPT)
     receipt_handle: Required
     visibility_timeout: VisibilityTimeout
 
@@ -283,4 +315,5 @@ class ChangeMessageVisibility(QueueInput, frozen=True, kw_only=True):
 class ChangeMessageVisibilityBatch(QueueInput, frozen=True, kw_only=True):
     """Hide up to ten delivered messages, each with a fate of its own."""
 
+    errors: ClassVar[Shapes] = (*_NO_QUEUE, *_RECEIPT, *_BATCH)
     entries: Annotated[list[VisibilityEntry], flat("ChangeMessageVisibilityBatchRequestEntry")]

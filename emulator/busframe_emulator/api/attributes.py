@@ -31,11 +31,13 @@ class Setting(NamedTuple):
         field: of `QueueSettings`.
         read: text to value; raises ValueError if the text is not one, or the `SqsError` there is for that.
         show: value to text.
+        values: what text it can be, in words.
     """
 
     field: str
     read: Callable[[str], object]
     show: Callable[[object], str]
+    values: str
 
 
 def _integer(field: str, low: int, high: int, unit: int = 1) -> Setting:
@@ -50,7 +52,7 @@ def _integer(field: str, low: int, high: int, unit: int = 1) -> Setting:
         assert isinstance(value, int)  # noqa: S101 - the field's type; tells the type checkers
         return str(value // unit)
 
-    return Setting(field, read, show)
+    return Setting(field, read, show, f"{low} to {high}")
 
 
 def _flag(field: str) -> Setting:
@@ -59,7 +61,7 @@ def _flag(field: str) -> Setting:
     def read(text: str) -> bool:
         return {"true": True, "false": False}[text.lower()]
 
-    return Setting(field, read, _show_flag)
+    return Setting(field, read, _show_flag, "true or false")
 
 
 def _show_flag(value: object) -> str:
@@ -72,7 +74,7 @@ def _choice(field: str, *choices: str) -> Setting:
             raise ValueError(text)
         return text
 
-    return Setting(field, read, str)
+    return Setting(field, read, str, " or ".join(choices))
 
 
 def _read_kms_key(text: str) -> str | None:
@@ -96,10 +98,17 @@ SETTINGS: Final = {
     "ReceiveMessageWaitTimeSeconds": _integer("wait_us", 0, 20, SECOND_US),
     "VisibilityTimeout": _integer("visibility_us", 0, 43_200, SECOND_US),
     "SqsManagedSseEnabled": _flag("managed_sse"),
-    "Policy": Setting("policy", read_policy, str),
-    "RedrivePolicy": Setting("redrive", read_redrive, _show_redrive),
-    "RedriveAllowPolicy": Setting("redrive_allow", read_redrive_allow, _show_redrive_allow),
-    "KmsMasterKeyId": Setting("kms_key", _read_kms_key, str),
+    "Policy": Setting("policy", read_policy, str, "JSON, at most 8,192 bytes"),
+    "RedrivePolicy": Setting(
+        "redrive", read_redrive, _show_redrive, "JSON: deadLetterTargetArn, maxReceiveCount (1 to 1000)"
+    ),
+    "RedriveAllowPolicy": Setting(
+        "redrive_allow",
+        read_redrive_allow,
+        _show_redrive_allow,
+        "JSON: redrivePermission (allowAll, denyAll or byQueue), sourceQueueArns (at most 10)",
+    ),
+    "KmsMasterKeyId": Setting("kms_key", _read_kms_key, str, "any; kept, not used"),
     "KmsDataKeyReusePeriodSeconds": _integer("kms_reuse_s", 60, 86_400),
 }
 """What every queue has."""

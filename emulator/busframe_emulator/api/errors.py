@@ -74,6 +74,10 @@ CATALOGUE: Final = _rows()
 """By the error's shape, as `SqsError.shape` has it."""
 
 
+COMMON: Final = frozenset(shape for shape, row in CATALOGUE.items() if row.kind.startswith(GENERIC))
+"""What any action can be refused with."""
+
+
 def entry_code(shape: str) -> str:
     """What a failed entry of a batch calls the error."""
     return CATALOGUE[shape].code

@@ -7,6 +7,7 @@ reader needs, under these keys:
 - `reason`: the words after "Reason: " when a number is out of its range;
 - `query`: the member's name in the Query protocol, where lists and maps are flattened (`Attribute.1.Name`);
 - `key`: what a map's keys are called there, "Name" or "Key"; its values are always "Value";
+- `checked`: the range that the handler checks, for the reference page;
 - `queue`: the member names the queue the action is on, and if it is missing there is no such queue.
 """
 
@@ -35,14 +36,24 @@ Required = Annotated[str, Meta(min_length=1)]
 QueueUrl = Annotated[str, Meta(min_length=1, extra={"queue": True})]
 """Which queue. SQS answers a missing one with QueueDoesNotExist, not with MissingParameter."""
 
-Integer = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1, extra={"reason": "Must be a 32-bit integer."})]
-"""An integer whose range the handler checks. Amazon SQS API: Integer is 32 bits wide."""
+
+def checked(limits: Meta) -> Meta:
+    """An integer whose range the handler checks, by `check_range`. Amazon SQS API: Integer is 32 bits wide."""
+    extra = {"reason": "Must be a 32-bit integer.", "checked": f"{limits.ge} to {limits.le}"}
+    return Meta(ge=-(2**31), le=2**31 - 1, extra=extra)
+
 
 DELAY = between(0, 900, "DelaySeconds must be >= 0 and <= 900.")
 DelaySeconds = Annotated[int, DELAY]
+EntryDelaySeconds = Annotated[int, checked(DELAY)]
 
 VISIBILITY = between(0, 43_200, "Must be >= 0 and <= 43200, if provided.")
 VisibilityTimeout = Annotated[int, VISIBILITY]
+EntryVisibilityTimeout = Annotated[int, checked(VISIBILITY)]
+
+MOVES = between(1, 500, "Must be between 1 and 500, if provided.")
+MaxMovesPerSecond = Annotated[int, checked(MOVES)]
+"""Amazon SQS API, StartMessageMoveTask. The handler checks it after the queues."""
 
 WaitTimeSeconds = Annotated[int, between(0, 20, "Must be >= 0 and <= 20, if provided.")]
 

@@ -6,12 +6,13 @@ These name queues by ARN and not by URL. A task's handle is what Amazon SQS make
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from busframe_emulator.api import actions, results
 from busframe_emulator.api.errors import invalid_parameter
+from busframe_emulator.api.members import MOVES, check_range
 from busframe_emulator.api.receiving import MILLISECOND_US
 from busframe_emulator.engine import requests
 from busframe_emulator.engine.moving import no_resource
@@ -20,9 +21,6 @@ from busframe_emulator.engine.settings import QueueAddress
 if TYPE_CHECKING:
     from busframe_emulator.api.caller import Caller
     from busframe_emulator.engine.engine import Engine
-
-PER_S_MAX: Final = 500
-"""Amazon SQS API, StartMessageMoveTask."""
 
 
 class Handle(msgspec.Struct, rename="camel"):
@@ -41,11 +39,8 @@ def start_move_task(
     if request.destination_arn is not None:
         destination = _address(caller, "DestinationArn", request.destination_arn)
     per_s = request.max_number_of_messages_per_second
-    if per_s is not None and not 1 <= per_s <= PER_S_MAX:
-        raise invalid_parameter(
-            f"Value {per_s} for parameter MaxNumberOfMessagesPerSecond is invalid. "
-            f"Reason: Must be between 1 and {PER_S_MAX}, if provided."
-        )
+    if per_s is not None:
+        check_range(MOVES, "MaxNumberOfMessagesPerSecond", per_s)
     started = engine.apply(now_us, requests.StartMove(source=source, destination=destination, per_s=per_s))
     return results.MoveTaskHandle(task_handle=_handle(started.task_id, source))
 

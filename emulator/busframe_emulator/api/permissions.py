@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from busframe_emulator.api import actions
-from busframe_emulator.api.errors import missing_parameter
+from busframe_emulator.api.errors import invalid_parameter, missing_parameter
 from busframe_emulator.api.policies import POLICY_BYTES_MAX
 from busframe_emulator.engine import requests
 from busframe_emulator.engine.errors import SqsError, invalid_value
@@ -113,7 +113,7 @@ def _policy(engine: Engine, now_us: int, queue: QueueAddress) -> _Policy:
     try:
         policy = cast("_Policy", msgspec.json.decode(text))
     except RecursionError:  # it was set where the stack had more room
-        raise SqsError("InvalidAttributeValue", "Invalid value for the parameter Policy.") from None
+        raise invalid_parameter("The policy of the queue is nested too deeply to be read.") from None
     statements = policy.get("Statement", [])
     # A policy may have a single statement without a list.
     listed = cast("list[object]", statements) if isinstance(statements, list) else [statements]
