@@ -31,6 +31,7 @@ LIMITS: Final = Limits(
     attempts_us=us(12),
     noisy_in_flight_min=2,
     noisy_percent=40,
+    noisy_memory_us=us(9),
     moves_per_s=3,
 )
 """Small, so that a short history meets them."""

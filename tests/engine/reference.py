@@ -170,6 +170,8 @@ class Store:
     receives: int = 0
     fair: tuple[int, int] | None = None
     """Since when it serves tenants fairly, and how many hidings there were then."""
+    last_sent_us: dict[str, int] = field(default_factory=dict[str, int])
+    """By tenant."""
     tags: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -441,8 +443,9 @@ class Reference:
         return 0 if lag_us is None else min(max(lag_us, 0), 2_000_000)
 
     def _note_tenant(self, store: Store, group: str | None) -> None:
-        if group is not None and store.fair is None:
-            store.fair = (self.now_us, self._next("hidden"))
+        if group is not None:
+            store.fair = store.fair or (self.now_us, self._next("hidden"))
+            store.last_sent_us[group] = self.now_us
 
     # --- receiving --------------------------------------------------------------------------------------------------
 
@@ -551,7 +554,9 @@ class Reference:
             """0 for a quiet tenant, else how many it has in flight."""
             group = entry.row.group
             own = flying.count(group)
-            enough = group is not None and own >= self.limits.noisy_in_flight_min
+            if group is None or self.now_us >= store.last_sent_us[group] + self.limits.noisy_memory_us:
+                return 0
+            enough = own >= self.limits.noisy_in_flight_min
             return own if enough and own * 100 > len(flying) * self.limits.noisy_percent else 0
 
         def was_before(entry: Entry) -> bool:

@@ -105,6 +105,29 @@ def test_a_tenant_is_quiet_again_when_its_messages_are_no_longer_in_flight() -> 
     assert tenants(queue, 1) == "loud"
 
 
+@pytest.mark.parametrize(("silent_us", "noisy"), [(us(300) - 1, True), (us(300), False)])
+def test_a_tenant_that_has_sent_nothing_for_five_minutes_is_quiet(silent_us: int, *, noisy: bool) -> None:
+    world = World(limits=SMALL)
+    queue = world.queue(visibility_us=us(1000))
+    send(queue, "loud", 6)
+    queue.receive(2)
+    world.pass_us(silent_us)
+    send(queue, "calm")
+    assert tenants(queue, 1) == ("calm" if noisy else "loud")
+
+
+def test_a_dead_letter_counts_as_sent_by_its_tenant() -> None:
+    world = World(limits=SMALL)
+    dead = world.queue("dead")
+    queue = world.queue(redrive=Redrive(dead.address, 1))
+    send(queue, "loud", 4)
+    queue.receive(visibility_s=0)
+    world.pass_s(1000)
+    queue.receive()
+    send(dead, "calm")
+    assert tenants(dead, 3) == "loud loud calm"
+
+
 @pytest.mark.parametrize("how", ["release", "time", "delete", "expiry", "dead letter"])
 def test_every_way_out_of_flight_counts(how: str) -> None:
     world = World(limits=SMALL)

@@ -3,17 +3,19 @@
 A tenant is a MessageGroupId; a message without one is a tenant of its own. A tenant is *noisy* while it has more than
 its share of the messages in flight (`Limits.noisy_percent`, `Limits.noisy_in_flight_min`). Messages of quiet tenants
 come first, whatever has been visible longest before the rest. When only noisy ones are left, the tenant with the fewest
-in flight comes first. Nothing is held back: a noisy tenant has all the receivers that nobody else needs.
+in flight comes first. Nothing is held back: a noisy tenant has all the receivers that nobody else needs. One that has
+sent nothing for five minutes (`Limits.noisy_memory_us`) is quiet, whatever it has in flight.
 
 Whether a tenant is noisy is asked anew for every message, so that one receive of ten does not give it ten.
 
-This is the testable part of what SQS does; besides, SQS judges by the share of processing time of late, and its
-thresholds are approximate. Source: Amazon SQS developer guide, "How Amazon SQS fair queues work".
+This is the testable part of what SQS does. Besides, SQS calls a tenant noisy that took more than a tenth of the
+processing time of late; over how long, and from how much on, is not said, so it is not done here. Source: Amazon SQS
+developer guide, "How Amazon SQS fair queues work".
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -57,7 +59,18 @@ class FairOrder:
         older: what is in line already. None of it has a group, so it comes before all that is still to come.
     """
 
-    __slots__ = ("_arrivals", "_aside", "_entries", "_heads", "_older", "_queue", "_skip", "_tenants")
+    __slots__ = (
+        "_arrivals",
+        "_aside",
+        "_entries",
+        "_heads",
+        "_now_us",
+        "_older",
+        "_queue",
+        "_sent",
+        "_skip",
+        "_tenants",
+    )
 
     def __init__(self, queue: Queue, older: StandardOrder) -> None:
         self._queue = queue
@@ -68,6 +81,17 @@ class FairOrder:
         self._arrivals = 0
         self._entries = 0
         self._skip = 0
+        self._now_us = 0
+        # Who sent within the last five minutes, and when last; the one who did so longest ago comes first.
+        self._sent: OrderedDict[str, int] = OrderedDict()
+
+    def note_sent(self, name: str, now_us: int) -> None:
+        """A tenant has sent a message."""
+        sent, oldest_us = self._sent, now_us - self._queue.around.limits.noisy_memory_us
+        sent[name] = now_us
+        sent.move_to_end(name)
+        while sent and next(iter(sent.values())) <= oldest_us:
+            sent.popitem(last=False)
 
     def became_visible(self, message: Message, at_us: int) -> None:  # noqa: ARG002 - a FIFO queue needs the time
         """Put it at the end of its tenant's line."""
@@ -96,9 +120,10 @@ class FairOrder:
         tenant.line = deque(entry for entry in tenant.line if entry[1] is not message)
         self._line_up()
 
-    def candidates(self) -> Iterator[Message]:
+    def candidates(self, now_us: int) -> Iterator[Message]:
         """Take visible messages out of the lines, one by one, from the tenant whose turn it is."""
-        for message in self._older.candidates():
+        self._now_us = now_us
+        for message in self._older.candidates(now_us):
             self._skip = 0
             yield message
         while (tenant := self._next_tenant()) is not None:
@@ -172,7 +197,10 @@ class FairOrder:
 
     def _is_noisy(self, tenant: Tenant) -> bool:
         limits = self._queue.around.limits
-        if tenant.in_flight < limits.noisy_in_flight_min:
+        if tenant.name is None or tenant.in_flight < limits.noisy_in_flight_min:
+            return False
+        sent_us = self._sent.get(tenant.name)
+        if sent_us is None or self._now_us >= sent_us + limits.noisy_memory_us:
             return False
         return tenant.in_flight * 100 > self._queue.in_flight * limits.noisy_percent
 

@@ -102,7 +102,7 @@ class FifoOrder:
     def withdraw(self, message: Message) -> None:
         """Nothing is in a line here."""
 
-    def candidates(self) -> Iterator[Message]:
+    def candidates(self, now_us: int) -> Iterator[Message]:  # noqa: ARG002 - a fair queue needs the time
         """Give visible messages, group by group. Until `served` is called the groups' heads stay as they are."""
         ready = self._ready
         while ready:

@@ -186,10 +186,13 @@ class Queue:
         """How long it takes until a message that came can be received, beyond its delay."""
         return self.around.lag_us("send.lag", (self.address.name, message.ordinal), LAG_US_MAX)
 
-    def serve_fairly(self) -> None:
+    def serve_fairly(self, group: str, now_us: int) -> None:
         """A message with a group comes to a standard queue: look after its tenants from now on."""
-        if isinstance(self.order, StandardOrder):
-            self.order = FairOrder(self, self.order)
+        order = self.order
+        if isinstance(order, StandardOrder):
+            self.order = order = FairOrder(self, order)
+        if isinstance(order, FairOrder):
+            order.note_sent(group, now_us)
 
     # --- moves between states ---------------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ def _pick(queue: Queue, now_us: int, limit: int, nth: int) -> list[Message]:
     picked: list[Message] = []
     dead: list[Message] = []
     order = queue.order
-    candidates = order.candidates()
+    candidates = order.candidates(now_us)
     while len(picked) < limit:
         if around.ask is not None and queue.groups is None:
             index = around.ask("recv.pick", (queue.address.name, nth, len(picked)))

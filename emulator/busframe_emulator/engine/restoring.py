@@ -81,7 +81,7 @@ def _restore_messages(saved: Saved, queues: dict[int, Queue]) -> list[_Placed]:
             if queue.groups is not None:
                 queue.groups.add(message, rare)
             elif rare.group:
-                queue.serve_fairly()
+                queue.serve_fairly(rare.group, message.sent_us)
             if queue.groups is None and rare.source is not None:
                 queue.ageing.note_age(message)
         placed.append((state.place, message, state.due_us))

@@ -41,7 +41,7 @@ def send(queue: Queue, now_us: int, request: Send, *, in_batch: bool = False) ->
     if request.attributes or request.group or request.trace_header or request.sender != DEFAULT_SENDER:
         message.rare = _rare(request)
         if request.group:
-            queue.serve_fairly()
+            queue.serve_fairly(request.group, now_us)
     queue.enter(message, now_us, settings.delay_us if request.delay_us is None else request.delay_us)
     return Sent(queue.ids.message_id(message.ordinal))
 

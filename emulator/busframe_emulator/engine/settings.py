@@ -115,6 +115,7 @@ class Limits:
         noisy_in_flight_min, noisy_percent: a tenant of a fair queue is noisy while it has at least so many messages in
             flight, and more than so many percent of all that are. Amazon SQS developer guide, "How Amazon SQS fair
             queues work"; approximate there.
+        noisy_memory_us: a tenant that has sent nothing for so long is not noisy. The same source.
         moves_per_s: of a message move task that was not told how many. Amazon SQS says only that it depends on the
             queue; this is the most that can be asked for.
         move_task_us_max: a message move task that is not done by then has failed. Amazon SQS developer guide,
@@ -132,6 +133,7 @@ class Limits:
     rehide_expired: bool = False
     noisy_in_flight_min: int = 30
     noisy_percent: int = 10
+    noisy_memory_us: int = 300 * SECOND_US
     moves_per_s: int = 500
     move_task_us_max: int = 36 * 3600 * SECOND_US
     move_tasks_max: int = 100

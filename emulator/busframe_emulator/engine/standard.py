@@ -46,7 +46,7 @@ class StandardOrder:
         """Take it out of the line, which has to be searched: for what only `Limits.rehide_expired` or chance do."""
         self._line = deque(other for other in self._line if other is not message)
 
-    def candidates(self) -> Iterator[Message]:
+    def candidates(self, now_us: int) -> Iterator[Message]:  # noqa: ARG002 - a fair queue needs the time
         """Take visible messages out of the line, first come first."""
         line = self._line
         while line:

@@ -31,7 +31,7 @@ def dead_letter(message: Message, target: Queue, now_us: int) -> None:
     else:
         target.ageing.note_age(moved)
         if rare.group:
-            target.serve_fairly()
+            target.serve_fairly(rare.group, now_us)
     target.show_after(moved, now_us, target.lag_us(moved))
     if moved.enqueued_us + target.settings.retention_us <= now_us:
         # It is too old already for where it comes to.
@@ -50,7 +50,7 @@ def redrive(message: Message, target: Queue, now_us: int) -> None:
         known_by = (message.rare or NOTHING_RARE).deduplication_id
         _join_group(moved, rare, target, known_by or source.message_id(message))
     elif rare.group:
-        target.serve_fairly()
+        target.serve_fairly(rare.group, now_us)
     target.enter(moved, now_us, target.settings.delay_us)
 
 
