@@ -29,7 +29,13 @@ def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Out
     """
     _check_entries(capabilities, batch)
     ordered = is_ordered(queue)
+    largest = min(capabilities.message_bytes_max, capabilities.batch_bytes_max)
+    fitting = 0
+    sizes_bytes: list[int] = []
     for message in batch:
+        sizes_bytes.append(message.size_bytes)
+        if message.size_bytes <= largest:
+            fitting += message.size_bytes
         if ordered:
             if message.group is None:
                 raise InvalidArgumentError("group", None, f"text: {queue} keeps order within groups")
@@ -37,10 +43,8 @@ def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Out
                 raise InvalidArgumentError("delay_s", message.delay_s, f"0: {queue} is ordered; give the queue a delay")
         elif message.deduplication_id is not None:
             raise InvalidArgumentError("deduplication_id", message.deduplication_id, f"None: {queue} is not ordered")
-        _check_range("delay_s", message.delay_s, capabilities.delay_s_max)
-    sizes_bytes = [message.size_bytes for message in batch]
-    largest = min(capabilities.message_bytes_max, capabilities.batch_bytes_max)
-    fitting = sum(size for size in sizes_bytes if size <= largest)
+        if message.delay_s:
+            _check_range("delay_s", message.delay_s, capabilities.delay_s_max)
     if fitting > capabilities.batch_bytes_max:
         raise InvalidArgumentError("batch", fitting, f"at most {capabilities.batch_bytes_max} bytes in all")
     return sizes_bytes

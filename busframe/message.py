@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal, NewType
 from urllib.parse import quote
+
+import msgspec
 
 from busframe.errors import InvalidArgumentError
 
@@ -90,6 +93,7 @@ class Outgoing:
             among whom a backend with `fair_groups` shares its deliveries. 1 to 128 visible ASCII characters.
         deduplication_id: on an ordered queue, a second message with the same id within the backend's
             `deduplication_window_s` is accepted and not delivered. Elsewhere it is refused.
+        size_bytes: what SQS counts toward its limits: body, and name, type and value of each attribute.
     """
 
     body: str
@@ -97,47 +101,64 @@ class Outgoing:
     delay_s: float = 0.0
     group: str | None = None
     deduplication_id: str | None = None
+    size_bytes: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.body:
             raise InvalidArgumentError("body", self.body, "at least one character")
-        if bad := _FORBIDDEN_TEXT.search(self.body):
-            raise InvalidArgumentError("body", bad.group(), "only characters that XML 1.0 allows")
+        size = _size_of_text(self.body)
+        if size < 0:
+            bad = _FORBIDDEN_TEXT.findall(self.body)[0]
+            raise InvalidArgumentError("body", bad, _ALLOWED_TEXT)
         if self.attributes:
-            _check_attributes(self.attributes)
-        if not 0 <= self.delay_s < float("inf"):
+            size += _size_of_attributes(self.attributes)
+        object.__setattr__(self, "size_bytes", size)
+        if not 0 <= self.delay_s < _INFINITE:
             raise InvalidArgumentError("delay_s", self.delay_s, "0 or more seconds, finite")
-        for name, value in (("group", self.group), ("deduplication_id", self.deduplication_id)):
-            if value is not None and not _TOKEN.fullmatch(value):
-                raise InvalidArgumentError(name, value, "1 to 128 visible ASCII characters, no spaces")
-
-    @property
-    def size_bytes(self) -> int:
-        """What SQS counts toward its limits: body, and name, type and value of each attribute."""
-        size = len(self.body) if self.body.isascii() else len(self.body.encode())
-        for name, value in self.attributes.items():
-            size += len(name)
-            size += len("String") + len(value.encode()) if isinstance(value, str) else len("Binary") + len(value)
-        return size
+        if self.group is not None and not _TOKEN.fullmatch(self.group):
+            raise InvalidArgumentError("group", self.group, _ALLOWED_NAMING)
+        if self.deduplication_id is not None and not _TOKEN.fullmatch(self.deduplication_id):
+            raise InvalidArgumentError("deduplication_id", self.deduplication_id, _ALLOWED_NAMING)
 
 
-def _check_attributes(attributes: Mapping[str, str | bytes]) -> None:
+_INFINITE: Final = float("inf")
+_ALLOWED_TEXT: Final = "only characters that XML 1.0 allows"
+_ALLOWED_NAME: Final = "1 to 256 letters, digits, '-', '_' and single '.', not starting with AWS. or Amazon."
+_ALLOWED_NAMING: Final = "1 to 128 visible ASCII characters, no spaces"
+
+
+def _size_of_text(text: str) -> int:
+    """Count bytes; -1 if it has a character that XML 1.0 does not allow."""
+    # Nearly all text is JSON in ASCII, and these two looks are quicker than the pattern.
+    if text.isascii() and text.isprintable():
+        return len(text)
+    return -1 if _FORBIDDEN_TEXT.search(text) else len(text.encode())
+
+
+def _size_of_attributes(attributes: Mapping[str, str | bytes]) -> int:
     if len(attributes) > ATTRIBUTES_MAX:
         raise InvalidArgumentError("attributes", len(attributes), f"at most {ATTRIBUTES_MAX}")
+    size = 0
     for name, value in attributes.items():
-        if (
-            len(name) > 256  # noqa: PLR2004 - the limit stands in the message
-            or not _ATTRIBUTE_NAME.fullmatch(name)
-            or name.lower().startswith(_RESERVED_PREFIXES)
-        ):
-            allowed = "1 to 256 letters, digits, '-', '_' and single '.', not starting with AWS. or Amazon."
-            raise InvalidArgumentError("attributes", name, allowed)
-        if not value or (isinstance(value, str) and _FORBIDDEN_TEXT.search(value)):
-            raise InvalidArgumentError(f"attributes[{name!r}]", value, "not empty, characters that XML 1.0 allows")
+        if not _can_be_name(name):
+            raise InvalidArgumentError("attributes", name, _ALLOWED_NAME)
+        value_size = _size_of_text(value) if isinstance(value, str) else len(value)
+        if value_size <= 0:
+            raise InvalidArgumentError(f"attributes[{name!r}]", value, f"not empty, {_ALLOWED_TEXT}")
+        size += len(name) + len("String") + value_size  # "Binary" is as long
+    return size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+@lru_cache(maxsize=1_000)
+def _can_be_name(name: str) -> bool:
+    return (
+        len(name) <= 256  # noqa: PLR2004 - the limit stands in the message
+        and _ATTRIBUTE_NAME.fullmatch(name) is not None
+        and not name.lower().startswith(_RESERVED_PREFIXES)
+    )
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery, with its lease running since before `receive` returned.
 
     Attributes:
@@ -192,15 +213,13 @@ class Peeked:
     dead_letter_source: QueueName | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledge:
+class Acknowledge(msgspec.Struct, frozen=True, kw_only=True):
     """Done: remove the message."""
 
     receipt: Receipt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(msgspec.Struct, frozen=True, kw_only=True):
     """Give the message back, to be delivered again after `delay_s` seconds (0: at once)."""
 
     receipt: Receipt
@@ -210,16 +229,14 @@ class Release:
 Settlement = Acknowledge | Release
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extension:
+class Extension(msgspec.Struct, frozen=True, kw_only=True):
     """Let the lease end `lease_s` seconds after the backend hears of it, in place of when it would have."""
 
     receipt: Receipt
     lease_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """The broker has the message and says so.
 
     Attributes:
@@ -230,13 +247,11 @@ class Sent:
     sequence: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """The broker took the settlement or extension."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """This entry of a batch failed; the others have fates of their own.
 
     `error.effect == "unknown"` means it may have happened all the same, for example because the answer got lost

@@ -93,10 +93,26 @@ class Publisher:
             _log.info("nobody has subscribed to %s: this message reaches nobody", message.headers.type)
             return ()
         message.require_fits([row.queue for row in rows])
+        if len(rows) == 1:
+            return await self._send_to_one(message, rows[0])
         return await self._spread(_Fanout(message), rows)
+
+    async def _send_to_one(self, message: Written, row: Subscription) -> Sequence[QueueName]:
+        """Send to the only recipient; nothing is kept count of unless it fails."""
+        try:
+            await self._sender.send(row.queue, message.for_queue(row.queue))
+        except (BackendError, ClosedError) as error:
+            fanout = _Fanout(message)
+            fanout.asked[row.queue] = None
+            fanout.note_failure(row, error if isinstance(error, BackendError) else BackendError(str(error)))
+            return await self._look_again(fanout)
+        return (row.queue,)
 
     async def _spread(self, fanout: _Fanout, rows: Sequence[Subscription]) -> Sequence[QueueName]:
         await self._send_to(fanout, rows)
+        return await self._look_again(fanout)
+
+    async def _look_again(self, fanout: _Fanout) -> Sequence[QueueName]:
         if gone := fanout.gone():
             # The copy of the list was older than the removal, or the queue is missing: the list, read anew, tells.
             await self._routes.refresh()

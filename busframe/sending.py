@@ -72,10 +72,14 @@ class Sender:
             check_send(self._backend.capabilities, queue, (message,))
         self._under_way += 1
         try:
-            outcome = await self._attempt(queue, message)
+            batcher = self._batchers.get(queue) or self._open(queue)
+            try:
+                outcome = await batcher.submit(message)
+            except BackendError as whole:
+                return await self._repeat(queue, message, whole)
             if isinstance(outcome, Sent):
                 return outcome
-            return await self._repeat(queue, message, outcome)
+            return await self._repeat(queue, message, outcome.error)
         finally:
             self._under_way -= 1
             if self._quiet is not None and not self._under_way:

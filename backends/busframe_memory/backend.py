@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 _SECOND_US: Final = 1_000_000
 _REGION: Final = "memory"
 _ACCOUNT: Final = "000000000000"
+_SETTLED: Final = Settled()
 
 # Amazon SQS's own bounds, since this is its engine; the batch bound of ten entries too, so that a program that works
 # here works there.
@@ -166,11 +168,10 @@ class MemoryBackend:
             visibility_us=int(lease_s * _SECOND_US),
         )
         self._require_open()
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        deliveries: Sequence[Delivery] = ()
+        # Before the effect: from here on, cancellation is noticed only while there is nothing to take.
+        await anyio.lowlevel.checkpoint()
         try:
             deliveries = (await self._driver.receive(request)).deliveries
-            await anyio.lowlevel.cancel_shielded_checkpoint()
         except SqsError as error:
             raise _call_error(queue, error) from error
         return [_received(delivery) for delivery in deliveries]
@@ -210,7 +211,7 @@ class MemoryBackend:
         await anyio.lowlevel.checkpoint()
         assert isinstance(reply, Outcomes)  # noqa: S101 - the engine's answer to a Batch
         return [
-            Failed(error=_settle_error(outcome)) if isinstance(outcome, SqsError) else Settled()
+            Failed(error=_settle_error(outcome)) if isinstance(outcome, SqsError) else _SETTLED
             for outcome in reply.outcomes
         ]
 
@@ -305,6 +306,7 @@ async def open_memory(url: BackendUrl) -> AsyncGenerator[MemoryBackend, None]:
             backend.close()
 
 
+@lru_cache(maxsize=1_000)
 def _address(queue: QueueName) -> QueueAddress:
     return QueueAddress(_REGION, _ACCOUNT, queue)
 
@@ -330,14 +332,14 @@ def _send(address: QueueAddress, message: Outgoing) -> Send:
             for name, value in message.attributes.items()
         }
     return Send(
-        queue=address,
-        body=message.body,
-        size_bytes=message.size_bytes,
-        attributes=attributes,
+        address,
+        message.body,
+        message.size_bytes,
+        attributes,
         # 0 would override the queue's delay; the contract has no such wish.
-        delay_us=int(message.delay_s * _SECOND_US) or None,
-        group=message.group,
-        deduplication_id=message.deduplication_id,
+        int(message.delay_s * _SECOND_US) or None,
+        message.group,
+        message.deduplication_id,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from busframe import runtime
-from busframe_emulator.engine.requests import Parked
+from busframe_emulator.engine.requests import ChangeVisibility, Parked
 
 if TYPE_CHECKING:
     from busframe_emulator.engine import Engine
@@ -57,7 +57,7 @@ class EngineDriver:
         return reply
 
     async def receive(self, request: Receive) -> Deliveries:
-        """Ask for messages, and wait for them if need be. Cancelled, nothing is taken."""
+        """Ask for messages, and wait for them if need be. Cancelled, what was taken all the same is given back."""
         reply = self._engine.apply(self.now_us(), request)
         self._settle()
         if not isinstance(reply, Parked):
@@ -65,11 +65,16 @@ class EngineDriver:
         parking = self._parked[reply.waiter] = _Parking()
         try:
             await parking.answered.wait()
-        finally:
-            # A message that arrived in the same instant as the cancellation is the caller's to release.
-            self._parked.pop(reply.waiter, None)
+        except BaseException:
             if parking.answer is None:
                 self._engine.cancel(reply.waiter)
+            else:
+                # It arrived in the same instant as the cancellation.
+                for delivery in parking.answer.deliveries:
+                    self.apply(ChangeVisibility(queue=request.queue, receipt=delivery.receipt, visibility_us=0))
+            raise
+        finally:
+            self._parked.pop(reply.waiter, None)
         assert parking.answer is not None  # noqa: S101 - the event is set after the answer
         return parking.answer
 
