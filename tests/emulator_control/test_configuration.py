@@ -110,6 +110,8 @@ def test_a_queue_that_is_there_already_gets_what_the_file_says_now(file: Path) -
             ['queue "a"', "RedrivePolicy", "already"],
         ),
         ('[[queue]]\nname = "a"\ntags = { "aws:x" = "1" }', ['queue "a"', "aws:"]),
+        ('[[queue]]\nname = "a"\nregion = "US"', ['queue "a"', "a region has", "'US'"]),
+        ('[[queue]]\nname = "a"\naccount = "12"', ['queue "a"', "an account has twelve digits", "'12'"]),
         ('[[queue]]\nname = "a"\nfifo = true', ["fifo"]),
         ('[[queue]]\nregion = "x"', ["name"]),
         ("[[queues]]", ["queues"]),

@@ -81,6 +81,7 @@ def test_a_port_in_use_is_said_in_one_line(start: Callable[..., subprocess.Popen
         _, complaint = process.communicate(timeout=20)
     assert process.returncode == 1
     assert complaint.startswith(f"busframe emulator: cannot listen on 127.0.0.1:{port}: ")
+    assert complaint.endswith("(--port 0 takes a free one)\n")
     assert complaint.count("\n") == 1
 
 
@@ -127,3 +128,9 @@ def test_a_port_that_is_none_is_refused_by_name(port: str, capsys: pytest.Captur
     with pytest.raises(SystemExit, match="2"):
         main([f"--port={port}"])
     assert f"'{port}' is not a port: 0 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "text"), [("--account=12", "twelve digits"), ("--region=", "a region has")])
+def test_a_place_that_is_none_is_refused_by_name(option: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([option, "--port=0"]) == 1
+    assert text in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio  # noqa: TID251 - the server is what owns the loop
+import errno
 import signal
 import sys
 from functools import partial
@@ -48,7 +49,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         reason = error.strerror or error
-        print(f"busframe emulator: cannot listen on {options.host}:{options.port}: {reason}", file=sys.stderr)  # noqa: T201
+        hint = " (--port 0 takes a free one)" if error.errno == errno.EADDRINUSE else ""
+        print(f"busframe emulator: cannot listen on {options.host}:{options.port}: {reason}{hint}", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:  # before the handlers were in place
         pass

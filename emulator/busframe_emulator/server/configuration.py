@@ -33,7 +33,7 @@ from busframe_emulator.engine.errors import SqsError
 from busframe_emulator.engine.ids import Ids
 from busframe_emulator.engine.settings import QueueAddress, Redrive
 from busframe_emulator.limits import make_limits
-from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
+from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION, check_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,6 +139,10 @@ def create_queues(engine: Engine, now_us: int, plans: Sequence[QueuePlan]) -> No
 
 def _plan(queue: _Queue, region: str, account: str) -> QueuePlan:
     address = QueueAddress(queue.region or region, queue.account or account, queue.name)
+    try:
+        check_place(address.region, address.account)
+    except ValueError as error:
+        raise _fault(queue.name, str(error)) from None
     attributes = {name: _text(queue.name, name, value) for name, value in queue.attributes.items()}
     if queue.name.endswith(_FIFO_SUFFIX):
         attributes.setdefault(_FIFO, "true")

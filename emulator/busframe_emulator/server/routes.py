@@ -40,7 +40,7 @@ _PAGES: Final = {
     b"/": Response(200, _TEXT, _WELCOME, b"Vary: Accept\r\n"),
     b"/health": Response(200, b"application/json", b'{"status":"ok"}'),
 }
-_NOT_FOUND: Final = Response(404, _TEXT, b"There is nothing here.\n")
+_NOT_FOUND: Final = Response(404, _TEXT, b"There is nothing here. SQS is at /, and so is a page for browsers.\n")
 _FAILED: Final = Response(500, _TEXT, b"The emulator failed. Its log says why.\n")
 _UNAVAILABLE: Final = Response(503, b"application/json", b'{"status":"failed"}')
 _NOT_ALLOWED: Final = Response(405, _TEXT, b"Only GET, HEAD and POST.\n", b"Allow: GET, HEAD, POST\r\n")

@@ -21,7 +21,8 @@ _REMEMBERED_BYTES_MAX: Final = 1_000
 
 _SCOPE_END: Final = b"/sqs/"
 _SCOPE: Final = re.compile(rb"Credential=([^/,\s]+)/[0-9]{8}/([a-z0-9-]{1,32})$").search
-_ACCOUNT: Final = re.compile(r"[0-9]{12}").fullmatch
+_ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII).fullmatch
+_REGION: Final = re.compile(r"[a-z0-9-]{1,32}").fullmatch
 _PUBLIC_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?").fullmatch
 
 
@@ -31,11 +32,15 @@ class Callers:
     Args:
         region, account: of requests that do not say.
         public_url: what queue URLs begin with; None for the host as each caller writes it.
+
+    Raises:
+        ValueError: no region or account can be called so.
     """
 
     def __init__(
         self, *, region: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT, public_url: str | None = None
     ) -> None:
+        check_place(region, account)
         self._region = region
         self._account = account
         self._public_url = public_url
@@ -62,6 +67,18 @@ class Callers:
                 account = access_key
         url = base_url(self._public_url, host.decode("latin-1"))
         return Caller(region=region, account=account, base_url=url, access_key=access_key)
+
+
+def check_place(region: str, account: str) -> None:
+    """Check that queues can be there.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if not _REGION(region):
+        raise ValueError(f"a region has lower-case letters, digits and hyphens, like us-east-1, not {region!r}")
+    if not _ACCOUNT(account):
+        raise ValueError(f"an account has twelve digits, like 123456789012, not {account!r}")
 
 
 def check_public_url(url: str) -> str:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from busframe_emulator.wire.identity import Callers
     from busframe_emulator.wire.message import Response
 
+_PATHS: Final = (
+    "/health, /metrics, /_busframe/queues, /_busframe/queues/ACCOUNT/NAME/messages, /_busframe/clock, "
+    "/_busframe/reset, /_busframe/actions/ACTION"
+)
 _READS: Final = frozenset({b"GET", b"HEAD"})
 
 
@@ -92,7 +96,7 @@ class Control:
                 allowed = b", ".join(methods)
                 raise RefusedError(405, f"Only {allowed.decode()}.", None, b"Allow: %b\r\n" % allowed)
             return methods[method](request, client, query, *(unquote(part) for part in found.groups()))
-        raise RefusedError(404, "There is nothing here.")
+        raise RefusedError(404, f"There is nothing here. There is {_PATHS}.")
 
     # --- sight ------------------------------------------------------------------------------------------------------
 
