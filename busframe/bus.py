@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from busframe import runtime
 from busframe.backend import KeepsRecipients
-from busframe.config import BackendUrl, backend_factory, recipients_factory
+from busframe.config import BackendUrl, backend_factory, has_inbox, inbox_factory, recipients_factory
 from busframe.errors import ConfigurationError, UnsupportedError
 from busframe.message import is_ordered
 from busframe.registry import Registry
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from busframe.backend import Backend, ProvisionMode
+    from busframe.inbox import Inbox
     from busframe.recipients import RecipientList
 
 
@@ -37,7 +38,12 @@ class Bus(Registry):
 
     @asynccontextmanager
     async def connect(
-        self, url: str, *, recipients: str | None = None, provision: ProvisionMode = "create"
+        self,
+        url: str,
+        *,
+        recipients: str | None = None,
+        inbox: str | None = None,
+        provision: ProvisionMode = "create",
     ) -> AsyncGenerator[Live, None]:
         """Open the backend the URL names, see to it that the queues are there, and give a live connection.
 
@@ -46,6 +52,9 @@ class Bus(Registry):
             recipients: URL of the recipient list, the same for publishers and subscribers; None takes the one the
                 backend keeps, if it keeps one. Several systems may share one list: each sees its own space of it,
                 which is the backend's prefix, or `space=` in this URL.
+            inbox: URL of the inbox for subscriptions with `once=True`, the same for all consumers of a group; None is
+                where `memory://` and `sqlite://` keep the messages. It may be the application's own SQLite file, so
+                that handlers can write to it in the transaction that marks their message as done.
             provision: "create" makes what is missing; "check" raises where something is missing or differs; "assume"
                 makes no call, for roles that may only send and receive. With "check" and "assume" the recipient list
                 is not written either.
@@ -72,7 +81,26 @@ class Bus(Registry):
             else:
                 await register(backend, listed, plan, wanted, by=runtime.who(self.name))
             tasks = await stack.enter_async_context(runtime.background_tasks())
-            yield Live(self, backend, listed, tasks)
+            opened = await self._open_inbox(parsed, inbox, stack)
+            yield Live(self, backend, listed, tasks, opened)
+
+    async def _open_inbox(self, backend_url: BackendUrl, url: str | None, stack: AsyncExitStack) -> Inbox | None:
+        if url is not None:
+            parsed = BackendUrl.parse(url)
+            return await stack.enter_async_context(inbox_factory(parsed.scheme)(parsed))
+        asking = [
+            group.queue
+            for group in self.groups.values()
+            if any(handler.once_window_s is not None for handler in group.all_handlers)
+        ]
+        if not asking:
+            return None
+        if not has_inbox(backend_url.scheme):
+            raise ConfigurationError(
+                f"{backend_url.scheme}:// keeps no inbox, and {asking[0]} has a subscription with once=True: name one, "
+                "such as connect(url, inbox='sqlite:///inbox.db')"
+            )
+        return await stack.enter_async_context(inbox_factory(backend_url.scheme)(backend_url))
 
     def _require_capabilities(self, backend: Backend, url: str) -> None:
         capabilities = backend.capabilities

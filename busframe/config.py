@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from busframe.backend import BackendFactory
+    from busframe.inbox import InboxFactory
     from busframe.recipients import RecipientListFactory
 
 
@@ -85,6 +86,16 @@ def backend_factory(scheme: str) -> BackendFactory:
 def recipients_factory(scheme: str) -> RecipientListFactory:
     """Find the installed recipient list for a URL scheme."""
     return cast("RecipientListFactory", _load("busframe.recipients", scheme))
+
+
+def inbox_factory(scheme: str) -> InboxFactory:
+    """Find the installed inbox for a URL scheme."""
+    return cast("InboxFactory", _load("busframe.inboxes", scheme))
+
+
+def has_inbox(scheme: str) -> bool:
+    """Tell whether an inbox is installed for a URL scheme."""
+    return scheme in entry_points(group="busframe.inboxes").names
 
 
 def _load(group: str, scheme: str) -> object:

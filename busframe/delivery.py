@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
+from busframe.errors import ConfigurationError
 from busframe.tracing import current_trace, enter_trace
 
 if TYPE_CHECKING:
     from busframe.headers import Headers
+    from busframe.inbox import Transaction
     from busframe.message import MessageId, QueueName
     from busframe.tracing import TraceContext
 
@@ -39,6 +41,15 @@ class Delivery(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
     def trace(self) -> TraceContext | None:
         """The W3C trace context the message was sent in, if any."""
         return self.headers.trace
+
+    @property
+    def transaction(self) -> Transaction:
+        """What is to be written together with the mark that the message is done.
+
+        Raises:
+            ConfigurationError: the subscription has no `once=True`, and so no mark.
+        """
+        raise ConfigurationError("delivery.transaction needs a subscription with once=True")
 
 
 _CURRENT: Final[ContextVar[Delivery[Any] | None]] = ContextVar("busframe_delivery", default=None)

@@ -11,12 +11,13 @@ from busframe.delivery import enter_delivery
 from busframe.errors import ConfigurationError, InvalidArgumentError
 from busframe.filters import Filter
 from busframe.foreign import FOREIGN
+from busframe.inbox import WINDOW_S
 from busframe.message import ORDERED_SUFFIX, QueueName, queue_name
 from busframe.message_type import message_type
 from busframe.retry import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from busframe.cloudevents import CloudEvents
     from busframe.delivery import Delivery
@@ -44,6 +45,7 @@ class Handler:
         wants_delivery: the function takes the `Delivery` as its second argument.
         timeout_s: how long it may take; then it is cancelled and has failed. None is as long as it likes.
         filter: which events of the type publishers copy to the group; None: all.
+        once_window_s: how long the inbox remembers a handled message; None: there is no inbox.
     """
 
     kind: MessageType
@@ -52,6 +54,7 @@ class Handler:
     wants_delivery: bool
     timeout_s: float | None = None
     filter: Filter | None = None
+    once_window_s: float | None = None
 
     async def __call__(self, delivery: Delivery[Any]) -> None:
         """Handle one delivery. What the function sends meanwhile names it as its cause."""
@@ -86,10 +89,30 @@ class Group:
     foreign: Handler | None = None
 
     @property
+    def all_handlers(self) -> Sequence[Handler]:
+        """Its handlers, those of foreign messages included; one with aliases more than once."""
+        return [*self.handlers.values(), *([self.foreign] if self.foreign else [])]
+
+    @property
     def attempts_max(self) -> int:
         """The most attempts any of its handlers gets."""
-        handlers = [*self.handlers.values(), *([self.foreign] if self.foreign else [])]
-        return max(handler.retry.attempts_max for handler in handlers)
+        return max(handler.retry.attempts_max for handler in self.all_handlers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How one handler is to be called; see `Handler`."""
+
+    retry: Retry
+    timeout_s: float | None
+    once_window_s: float | None
+    filter: Filter | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout_s is not None and not 0 < self.timeout_s < float("inf"):
+            raise InvalidArgumentError("timeout_s", self.timeout_s, "more than 0 seconds, finite, or None for no bound")
+        if self.once_window_s is not None and not 0 < self.once_window_s < float("inf"):
+            raise InvalidArgumentError("once_window_s", self.once_window_s, "more than 0 seconds, finite")
 
 
 class Registers(Protocol[T]):
@@ -112,6 +135,8 @@ class HandleOptions(TypedDict, total=False):
     lease_s: float | None
     timeout_s: float | None
     retry: Retry | None
+    once: bool
+    once_window_s: float
 
 
 class SubscribeOptions(HandleOptions, total=False):
@@ -161,6 +186,8 @@ class Registry:
         lease_s: float | None = None,
         timeout_s: float | None = None,
         retry: Retry | None = None,
+        once: bool = False,
+        once_window_s: float = WINDOW_S,
         queue: str | None = None,
         filter: Mapping[str, object] | None = None,  # noqa: A002 - the word for it
         filter_on: FilterOn = "headers",
@@ -183,6 +210,10 @@ class Registry:
             timeout_s: seconds one call of the function may take; then it is cancelled and has failed with a
                 `TimeoutError`. No bound if None.
             retry: what to do when the handler raises.
+            once: handle no message again that was handled within the window; see `busframe.inbox` for what that
+                amounts to. The connection needs an inbox.
+            once_window_s: how long a handled message is remembered; more than 0, four days if nobody says, which is
+                how long the bus's queues keep a message.
             queue: another name for the group's queue.
             filter: the events that publishers copy to the group, such as `{"tenant": ["acme"]}`; None: all of them.
                 See `busframe.filters` for what may be said.
@@ -202,7 +233,9 @@ class Registry:
         bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
         member = Group(queue=name, dead_queue=dead_queue(name), name=f"{self.name}/{group}")
         chosen = None if filter is None else Filter.of(filter, filter_on)
-        return self._register(kind, member, bounds, retry or Retry(), timeout_s, chosen=chosen)
+        return self._register(
+            kind, member, bounds, _Terms(retry or Retry(), timeout_s, once_window_s if once else None, chosen)
+        )
 
     @overload
     def handle(self, command: type[Event], **options: Unpack[HandleOptions]) -> EventsAreSubscribedTo: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
@@ -218,6 +251,8 @@ class Registry:
         lease_s: float | None = None,
         timeout_s: float | None = None,
         retry: Retry | None = None,
+        once: bool = False,
+        once_window_s: float = WINDOW_S,
     ) -> Any:
         """Have a function handle a command, as its one owner. Its queue has the command's name, with `-` for dots.
 
@@ -227,7 +262,8 @@ class Registry:
         bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
         queue = command_queue(kind, ordered=ordered)
         owner = Group(queue=queue, dead_queue=dead_queue(queue))
-        return self._register(kind, owner, bounds, retry or Retry(), timeout_s)
+        terms = _Terms(retry or Retry(), timeout_s, once_window_s if once else None)
+        return self._register(kind, owner, bounds, terms)
 
     def foreign(
         self,
@@ -239,6 +275,8 @@ class Registry:
         lease_s: float | None = None,
         timeout_s: float | None = None,
         retry: Retry | None = None,
+        once: bool = False,
+        once_window_s: float = WINDOW_S,
     ) -> Registers[ForeignMessage]:
         """Have a function handle what no other handler of a queue does, instead of having it dead-lettered.
 
@@ -253,6 +291,8 @@ class Registry:
             lease_s: the same.
             timeout_s: the same.
             retry: the same.
+            once: the same; such a message is known by its broker's id, or SNS's.
+            once_window_s: the same.
 
         Raises:
             InvalidArgumentError: not one of `group` and `queue` is given.
@@ -268,20 +308,11 @@ class Registry:
         own = f"{self.name}/{group}" if group is not None else known.name if known is not None else ""
         member = Group(queue=name, dead_queue=dead_queue(name), name=own)
         bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
-        return self._register(FOREIGN, member, bounds, retry or Retry(), timeout_s)
+        return self._register(
+            FOREIGN, member, bounds, _Terms(retry or Retry(), timeout_s, once_window_s if once else None)
+        )
 
-    def _register(
-        self,
-        kind: MessageType,
-        group: Group,
-        bounds: Mapping[str, float],
-        retry: Retry,
-        timeout_s: float | None,
-        *,
-        chosen: Filter | None = None,
-    ) -> Registers[Any]:
-        if timeout_s is not None and not 0 < timeout_s < float("inf"):
-            raise InvalidArgumentError("timeout_s", timeout_s, "more than 0 seconds, finite, or None for no bound")
+    def _register(self, kind: MessageType, group: Group, bounds: Mapping[str, float], terms: _Terms) -> Registers[Any]:
         group = self._joined(group, bounds)
         queue = group.queue
         if kind is FOREIGN and group.foreign is not None:
@@ -296,10 +327,11 @@ class Registry:
             handler = Handler(
                 kind=kind,
                 function=function,
-                retry=retry,
+                retry=terms.retry,
                 wants_delivery=wants_delivery,
-                timeout_s=timeout_s,
-                filter=chosen,
+                timeout_s=terms.timeout_s,
+                filter=terms.filter,
+                once_window_s=terms.once_window_s,
             )
             group.handlers.update(dict.fromkeys(names, handler))
             if kind is FOREIGN:

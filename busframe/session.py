@@ -13,6 +13,7 @@ from anyio import TASK_STATUS_IGNORED
 from busframe import runtime
 from busframe._consume.consumer import Consumer
 from busframe._consume.counts import Counts
+from busframe._consume.once import with_inbox
 from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
 from busframe.message_type import message_type
 from busframe.publishing import Publisher
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus
 
     from busframe.backend import Backend, QueueStats
+    from busframe.inbox import Inbox
     from busframe.message import MessageId, QueueName
     from busframe.message_type import Command, Event
     from busframe.recipients import RecipientList
@@ -46,10 +48,16 @@ class Live:
     """A bus connected to a backend. Made by `Bus.connect`; all methods may be called at once from any task."""
 
     def __init__(
-        self, registry: Registry, backend: Backend, recipients: RecipientList | None, tasks: TaskGroup
+        self,
+        registry: Registry,
+        backend: Backend,
+        recipients: RecipientList | None,
+        tasks: TaskGroup,
+        inbox: Inbox | None = None,
     ) -> None:
         self._registry = registry
         self._backend = backend
+        self._inbox = inbox
         self._sender = Sender(backend, tasks)
         self._writer = Writer(
             registry.name,
@@ -88,6 +96,17 @@ class Live:
             for queue in (group.queue, group.dead_queue):
                 stats[queue] = await self._backend.stats(queue)
         return stats
+
+    @property
+    def inbox(self) -> Inbox:
+        """Where it stands which messages have been handled, for subscriptions with `once=True`.
+
+        Raises:
+            ConfigurationError: this connection has none.
+        """
+        if self._inbox is None:
+            raise ConfigurationError("this connection has no inbox: connect(url, inbox='sqlite:///inbox.db')")
+        return self._inbox
 
     def backend_as(self, kind: type[B]) -> B:
         """The backend as the class it is, for what only it can do.
@@ -237,10 +256,11 @@ class Live:
     async def _consume(self, stop: anyio.Event, drain_s: float, *, task_status: TaskStatus[None]) -> None:
         """Host the consumers. Shielded: cancellation arrives as `stop`, since a drain has work to do."""
         with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as tasks:
+            async with runtime.background_tasks() as keepers, anyio.create_task_group() as tasks:
+                groups = [with_inbox(group, self._inbox, keepers) for group in self._registry.groups.values()]
                 consumers = [
-                    Consumer(self._backend, self._sender, group, self._counts[queue], drain_s=drain_s)
-                    for queue, group in self._registry.groups.items()
+                    Consumer(self._backend, self._sender, group, self._counts[group.queue], drain_s=drain_s)
+                    for group in groups
                 ]
                 for consumer, queue in zip(consumers, self._registry.groups, strict=True):
                     tasks.start_soon(self._run, consumer, queue)

@@ -18,6 +18,7 @@ The parts, from the file upwards:
     backend, opening             the contract; how all is put together
 """
 
+from busframe_sqlite.inbox import open_memory_inbox, open_sqlite_inbox
 from busframe_sqlite.opening import open_sqlite, open_sqlite_recipients
 
-__all__ = ["open_sqlite", "open_sqlite_recipients"]
+__all__ = ["open_memory_inbox", "open_sqlite", "open_sqlite_inbox", "open_sqlite_recipients"]

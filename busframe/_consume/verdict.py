@@ -49,11 +49,11 @@ class NotYetDue(Outcome):
         self.left_s = left_s
 
 
-class InHandElsewhere(Outcome):
-    """Another consumer is at work on the same message: it was no attempt. Try again when its claim is over."""
+class NoAttempt(Outcome):
+    """Nobody has begun on the message: it is tried again in `left_s` seconds, and this does not count."""
 
-    def __init__(self, left_s: float) -> None:
-        super().__init__(f"claimed by another consumer for another {left_s:.1f} s")
+    def __init__(self, reason: str, left_s: float) -> None:
+        super().__init__(reason)
         self.left_s = left_s
 
 
@@ -69,7 +69,7 @@ def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float)
     match error:
         case None | Drop():
             return Done()
-        case NotYetDue() | InHandElsewhere():
+        case NotYetDue() | NoAttempt():
             return Postpone(error.left_s) if isinstance(error, NotYetDue) else Again(error.left_s)
         case Reject():
             return GiveUp(f"rejected: {error.reason}")
