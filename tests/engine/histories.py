@@ -31,7 +31,6 @@ LIMITS: Final = Limits(
     attempts_us=us(12),
     noisy_in_flight_min=2,
     noisy_percent=40,
-    noisy_memory_us=us(9),
     moves_per_s=3,
 )
 """Small, so that a short history meets them."""
@@ -137,7 +136,8 @@ class History:
 
     @property
     def limits(self) -> Limits:
-        return replace(LIMITS, rehide_expired=self.rehide_expired)
+        """`LIMITS`, and what an engine that is put back need not know: when a tenant last sent what is gone by then."""
+        return replace(LIMITS, rehide_expired=self.rehide_expired, noisy_memory_us=us(9))
 
 
 def settings_of(index: int, plan: QueuePlan) -> dict[str, object]:

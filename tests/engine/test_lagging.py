@@ -252,3 +252,12 @@ def test_a_queue_that_is_still_leaving_takes_its_move_tasks_along() -> None:
     world.pass_s(10)
     world.queue("dead")
     assert world.engine.apply(world.now_us, ListMoves(source=address("dead"), limit=10)).tasks == []
+
+
+def test_a_late_purge_forgets_attempt_ids_at_once() -> None:
+    world = World(chooser=Scripted({("purge.lag", ("work.fifo", 1)): us(10)}))
+    queue = world.fifo()
+    queue.send("a", group="g")
+    assert [delivery.body for delivery in queue.receive(attempt_id="x")] == ["a"]
+    queue.purge()
+    assert queue.receive(attempt_id="x") == []

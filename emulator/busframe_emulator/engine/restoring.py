@@ -1,8 +1,8 @@
 """Puts an engine back to where it was, from the records that `changes` handed out.
 
 An engine that was put back answers as the old one would have, save that nobody waits in it: those who did are gone, and
-so is what a chooser made of calm (`changes`). What fell due in the meantime is done when the engine is told the time,
-each at its own time, as ever.
+so is what a chooser made of calm (`changes`), and when a tenant sent what was deleted since. What fell due in the
+meantime is done when the engine is told the time, each at its own time, as ever.
 """
 
 from __future__ import annotations
