@@ -5,6 +5,7 @@ Everything else in `busframe` asks here, so that virtual time and a seed reach a
 
 from __future__ import annotations
 
+import getpass
 import os
 import random as _random
 import socket
@@ -38,6 +39,11 @@ def wall_s() -> float:
     return time.time()
 
 
+def iso_time(at_s: float) -> str:
+    """A time in UTC, to the second, as ISO 8601 has it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+
+
 async def sleep(delay_s: float) -> None:
     """Wait on the event loop's clock."""
     await anyio.sleep(delay_s)
@@ -55,8 +61,12 @@ def new_id() -> str:
 
 
 def who(program: str) -> str:
-    """Name this process for the records of others: the program, the machine, the process."""
-    return f"{program}@{socket.gethostname()}:{os.getpid()}"
+    """Name this process for the records of others: the program, the user, the machine, the process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = str(os.getuid())
+    return f"{program} {user}@{socket.gethostname()}:{os.getpid()}"
 
 
 @asynccontextmanager

@@ -1,0 +1,100 @@
+"""IAM policies with the least that each role of a system needs; see `busframe.topology.access` for the roles.
+
+A batch call needs the right to the single one (Amazon SQS Developer Guide, "Actions, resources, and condition keys").
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from busframe.errors import InvalidArgumentError
+from busframe_sqs.settings import SqsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from busframe.config import BackendUrl
+    from busframe.message import QueueName
+    from busframe.topology.access import Access
+
+_ACCOUNT: Final = re.compile(r"[0-9]{12}|\*")
+
+_SEND: Final = ("GetQueueUrl", "SendMessage")
+_CONSUME: Final = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "ReceiveMessage")
+_PROVISION: Final = (
+    "CreateQueue",
+    "GetQueueAttributes",
+    "GetQueueUrl",
+    "ListQueueTags",
+    "SetQueueAttributes",
+    "TagQueue",
+    "UntagQueue",
+)
+_OPERATE: Final = (*_CONSUME, "DeleteQueue", "ListQueueTags", "PurgeQueue", "SendMessage")
+
+
+def access_policies(url: BackendUrl, access: Access, *, account: str) -> Mapping[str, Any]:
+    """See `busframe.topology.access.WritesPolicies`.
+
+    Args:
+        url: names region, prefix, and the bucket for large bodies, if there is one.
+        access: the queues.
+        account: of AWS, twelve digits; `*` for any.
+    """
+    settings = SqsSettings.from_url(url)
+    if not _ACCOUNT.fullmatch(account):
+        raise InvalidArgumentError("account", account, "twelve digits, or '*' for any account")
+    writer = _Writer(settings, account)
+    everything = sorted({*access.provisioned, *access.published_to, *access.consumed})
+    return {
+        "worker": writer.policy(
+            writer.queues("Consume", _CONSUME, access.consumed),
+            # To its own queues too: a delay longer than the longest of SQS is waited for in parts.
+            writer.queues("PutBack", _SEND, [*access.consumed, *access.buried_in]),
+            writer.large_bodies("GetObject", "PutObject"),
+        ),
+        "publisher": writer.policy(writer.queues("Send", _SEND, access.published_to), writer.large_bodies("PutObject")),
+        "provisioner": writer.policy(writer.queues("Provision", _PROVISION, access.provisioned)),
+        "operator": writer.policy(
+            writer.queues("Operate", _OPERATE, everything),
+            writer.statement("List", ("sqs:ListQueues",), ["*"]),
+            writer.large_bodies("GetObject", "PutObject"),
+        ),
+    }
+
+
+class _Writer:
+    def __init__(self, settings: SqsSettings, account: str) -> None:
+        self._settings = settings
+        self._account = account
+
+    def policy(self, *statements: dict[str, Any] | None) -> dict[str, Any]:
+        return {"Version": "2012-10-17", "Statement": [statement for statement in statements if statement]}
+
+    def queues(self, sid: str, actions: Sequence[str], queues: Sequence[QueueName]) -> dict[str, Any] | None:
+        settings = self._settings
+        resources = [self._arn(f"{settings.prefix}{queue}") for queue in queues]
+        return self.statement(sid, [f"sqs:{action}" for action in actions], resources) if resources else None
+
+    def large_bodies(self, *actions: str) -> dict[str, Any] | None:
+        settings = self._settings
+        if settings.large_bucket is None:
+            return None
+        objects = f"arn:{_partition(settings.region)}:s3:::{settings.large_bucket}/{settings.large_prefix}*"
+        # Whoever sends removes the object of a message that was not taken, whoever receives that of one that is done.
+        return self.statement("LargeBodies", [f"s3:{action}" for action in ("DeleteObject", *actions)], [objects])
+
+    def statement(self, sid: str, actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
+        return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+
+    def _arn(self, queue: str) -> str:
+        region = self._settings.region
+        return f"arn:{_partition(region)}:sqs:{region}:{self._account}:{queue}"
+
+
+def _partition(region: str) -> str:
+    """AWS General Reference, Amazon Resource Names: China and GovCloud are partitions of their own."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
