@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlite.faults import FailingStatements
 
 from busframe.testing.conformance import BackendConformance, Trial
 from busframe_sqlite.clock import ManualClock
@@ -31,4 +32,4 @@ class TestSqliteConformance(BackendConformance):
                 clock.advance(seconds)
                 await backend.look()
 
-            yield Trial(backend=backend, advance=advance)
+            yield Trial(backend=backend, advance=advance, fail_call=FailingStatements(backend).fail)

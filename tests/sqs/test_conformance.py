@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import pytest
@@ -18,6 +19,36 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from busframe_emulator.server.thread import ThreadedServer
+    from busframe_sqs import SqsBackend
+
+
+class LostCalls:
+    """Loses calls of a backend between boto3 and SQS: the first way its request, the second its answer."""
+
+    def __init__(self, backend: SqsBackend) -> None:
+        client: Any = backend.client
+        self._exceptions: Any = import_module("botocore.exceptions")
+        self._left = 0
+        client.meta.events.register("before-send.sqs", self._request)
+        client.meta.events.register("response-received.sqs", self._answer)
+
+    def lose(self, nth: int) -> None:
+        """1 loses the first request, 2 its answer, 3 the second request, ...; 0 loses nothing."""
+        self._left = nth
+
+    def _request(self, **_parameters: object) -> None:
+        if self._comes_up():
+            raise self._exceptions.EndpointConnectionError(endpoint_url="sqs")
+
+    def _answer(self, **_parameters: object) -> None:
+        if self._comes_up():
+            raise self._exceptions.ReadTimeoutError(endpoint_url="sqs")
+
+    def _comes_up(self) -> bool:
+        if not self._left:
+            return False
+        self._left -= 1
+        return not self._left
 
 
 class TestSqsConformance(BackendConformance):
@@ -34,7 +65,7 @@ class TestSqsConformance(BackendConformance):
             await anyio.to_thread.run_sync(partial(self.server.advance, seconds))
 
         async with open_sqs(BackendUrl.parse(url)) as backend:
-            yield Trial(backend=backend, advance=advance)
+            yield Trial(backend=backend, advance=advance, fail_call=LostCalls(backend).lose)
             # Ends the waits of cancelled receives, for which leaving would wait.
             with anyio.CancelScope(shield=True):
                 await advance(backend.capabilities.wait_s_max)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CALLS_MAX: Final = 60
+CALLS_MAX: Final = 500
 """More calls than the whole story makes on any broker."""
 
 
