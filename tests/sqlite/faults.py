@@ -13,10 +13,10 @@ class FailingStatements:
     """Stands before a backend's connection, and lets the `n`-th statement fail, COMMIT included."""
 
     def __init__(self, backend: SqliteBackend) -> None:
-        transactor = backend.committer._transactor
-        self._connection = transactor._connection
+        transactor: Any = vars(backend.committer)["_transactor"]
+        self._connection: sqlite3.Connection = transactor._connection
         self._left = 0
-        transactor._connection = self  # type: ignore[assignment]
+        transactor._connection = self
 
     def fail(self, nth: int) -> None:
         """0: none."""

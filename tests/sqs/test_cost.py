@@ -87,5 +87,5 @@ async def test_an_idle_consumer_makes_three_calls_a_minute(server: ThreadedServe
                         # that find no call waiting count for nobody.
                         assert calls <= 1 + (steps - begun + 1) / 4
                         await anyio.lowlevel.checkpoint()
+            assert set(ledger.calls) <= {"ReceiveMessage", *SETTING_UP}
         tasks.cancel_scope.cancel()
-    assert set(ledger.calls) <= {"ReceiveMessage", *SETTING_UP}
