@@ -283,6 +283,8 @@ class Connection(asyncio.BufferedProtocol):
         request, self._waiting, self._waiter = self._waiting, None, None
         if request is not None:
             self._write(request, response)
+            # At once, unlike other answers: what came is for someone who waits, and not for the one who brought it.
+            self.flush()
         if self._backlog:
             # Not at once: this is called from within another client's request.
             self._shared.loop.call_soon(self._continue)
