@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import Future
 from functools import partial
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
@@ -138,6 +139,31 @@ def test_a_client_that_leaves_takes_no_message_with_it(
     sqs.send_message(QueueUrl=queue_url, MessageBody="x")
     [message] = sqs.receive_message(QueueUrl=queue_url, AttributeNames=["All"])["Messages"]
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def test_a_hundred_idle_long_polls_leave_the_server_nothing_to_do(
+    queue_url: str, waiting: Callable[[int], None], server: ThreadedServer
+) -> None:
+    clients = [HTTPConnection("127.0.0.1", server.port) for _ in range(100)]
+    body = f'{{"QueueUrl":"{queue_url}","WaitTimeSeconds":20}}'
+    for client in clients:
+        client.request("POST", "/", body, {"X-Amz-Target": "AmazonSQS.ReceiveMessage"})
+    waiting(100)
+    asked: Future[tuple[int, float]] = Future()
+
+    def look() -> None:
+        loop: Any = server._loop
+        timers = [timer for timer in loop._scheduled if not timer.cancelled()]
+        driver: Any = server._server._driver
+        asked.set_result((len(timers), driver._timer.when() - loop.time()))
+
+    server._loop.call_soon_threadsafe(look)
+    count, due_in_s = asked.result(10)
+    # One for all receives, and one by which idle connections are found: no tick, and none for each.
+    assert count == 2
+    assert due_in_s > 1
+    for client in clients:
+        client.close()
 
 
 def test_deleting_the_queue_answers_those_who_wait(sqs: Any, queue_url: str, waiting: Callable[[int], None]) -> None:
