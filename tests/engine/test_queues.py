@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine.world import World, address, refused, us
+from engine.world import World, WorldQueue, address, refused, us
 
 from busframe_emulator.engine import Limits, QueueAddress, Redrive
 from busframe_emulator.engine.requests import CreateQueue, GetQueue, ListQueues, ListSources, TagQueue
@@ -60,6 +60,20 @@ def test_creating_again_leaves_time_and_tags_alone() -> None:
     world.pass_s(5)
     world.queue()
     assert queue.view() == made
+
+
+@pytest.mark.parametrize("compares", [False, True])
+def test_where_it_is_set_so_creating_again_with_other_tags_is_refused(*, compares: bool) -> None:
+    world = World(limits=Limits(recreate_compares_tags=compares))
+    for tags in ({"team": "a"}, {"team": "a"}, {}):
+        world.engine.apply(world.now_us, CreateQueue(queue=address("work"), tags=tags))
+    other = CreateQueue(queue=address("work"), tags={"team": "b"})
+    if compares:
+        with refused("QueueNameExists", "different tags"):
+            world.engine.apply(world.now_us, other)
+    else:
+        world.engine.apply(world.now_us, other)
+    assert WorldQueue(world, address("work")).view().tags == {"team": "a"}
 
 
 def test_a_queue_says_when_it_was_made_and_last_changed() -> None:

@@ -82,6 +82,8 @@ class Directory:
         queue = self.queues.get(address) or self._coming.get(address)
         if queue is not None:
             _require_same(queue.accepted, request)
+            if request.tags and self._around.limits.recreate_compares_tags and request.tags != queue.tags:
+                raise SqsError("QueueNameExists", "A queue already exists with the same name and different tags")
             return
         settings = replace(QueueSettings(), **request.settings)  # type: ignore[arg-type]  # names are checked by the caller
         settings.deduplicates_by_group = settings.deduplication_scope == "messageGroup"

@@ -110,6 +110,8 @@ class Limits:
         deduplication_us: Amazon SQS, "exactly-once processing": five minutes from the first send.
         purge_interval_us: one PurgeQueue per queue in this time; 0 lifts the rule.
         recreate_after_us: how long the name of a deleted queue is refused; 0 lifts the rule.
+        recreate_compares_tags: whether creating a queue that is there is refused with other tags than it has, as it is
+            with other attributes. It has been seen to be, but not documented; False leaves the tags as they are.
         rehide_expired: whether ChangeMessageVisibility hides a message of a standard queue whose timeout is over. What
             SQS does is disputed; False leaves it visible.
         noisy_in_flight_min, noisy_percent: a tenant of a fair queue is noisy while it has at least so many messages in
@@ -130,6 +132,7 @@ class Limits:
     deduplication_us: int = 300 * SECOND_US
     purge_interval_us: int = 60 * SECOND_US
     recreate_after_us: int = 60 * SECOND_US
+    recreate_compares_tags: bool = False
     rehide_expired: bool = False
     noisy_in_flight_min: int = 30
     noisy_percent: int = 10
