@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 # Imported, and not left to the plugin's entry point, so that these tests run in whatever way the project is installed.
-from busframe_emulator.pytest_plugin import sqs, sqs_client, sqs_clock, sqs_emulator
+from busframe_emulator.pytest_plugin import sqs, sqs_client, sqs_clock, sqs_emulator, sqs_limits
 
-__all__ = ["sqs", "sqs_client", "sqs_clock", "sqs_emulator"]
+__all__ = ["sqs", "sqs_client", "sqs_clock", "sqs_emulator", "sqs_limits"]
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from busframe_emulator.boto import emulated_sqs
+
 if TYPE_CHECKING:
     from busframe_emulator.boto import EmulatedSqs
 
@@ -36,6 +38,17 @@ def test_the_default_session(examples: list[str], sqs: EmulatedSqs, monkeypatch:
     assert len(sqs.client().list_queues()["QueueUrls"]) == 1
 
 
+def test_a_chooser(examples: list[str]) -> None:
+    with emulated_sqs(chooser=run(examples[2])["TwiceTheThird"]()) as sqs:
+        client = sqs.client()
+        url = client.create_queue(QueueName="orders")["QueueUrl"]
+        for body in "abcd":
+            client.send_message(QueueUrl=url, MessageBody=body)
+        received = [client.receive_message(QueueUrl=url)["Messages"][0]["Body"] for _ in range(5)]
+        assert received == ["a", "b", "c", "d", "c"]
+        assert "Messages" not in client.receive_message(QueueUrl=url)
+
+
 def test_aiobotocore(examples: list[str]) -> None:
     pytest.importorskip("aiobotocore")
-    anyio.run(run(examples[0], examples[2])["order"])
+    anyio.run(run(examples[0], examples[3])["order"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from busframe_emulator.boto.driver import Driver
 from busframe_emulator.boto.hook import Hook
 from busframe_emulator.boto.sessions import make_client, make_session
+from busframe_emulator.delivery import CALM
 from busframe_emulator.engine import Engine, Ids, Limits
 from busframe_emulator.limits import make_limits
 from busframe_emulator.server.rendering import Renderer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from botocore.config import Config
 
+    from busframe_emulator.delivery import Chooser
     from busframe_emulator.limits import LimitValue
 
 ClockKind = Literal["real", "manual"]
@@ -36,18 +38,25 @@ class EmulatedSqs:
         clock: `real` goes on by itself and can be advanced; `manual` is only ever advanced (what a long poll then
             does is told in `driver`).
         limits: by name, such as `{"in_flight_max": 10}`, where they are not to be those of AWS; `limits` has the names.
+        chooser: decides where SQS leaves a choice; `delivery.chooser` has the questions.
 
     Raises:
         ValueError: there is no such clock or limit, or a limit's value is out of its range.
     """
 
-    def __init__(self, *, clock: ClockKind = "real", limits: Limits | Mapping[str, LimitValue] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: ClockKind = "real",
+        limits: Limits | Mapping[str, LimitValue] | None = None,
+        chooser: Chooser = CALM,
+    ) -> None:
         if clock not in {"real", "manual"}:
             raise ValueError(f"the clock is real or manual, not {clock!r}")
         if not isinstance(limits, Limits):
             limits = make_limits(limits or {})
         salt = int.from_bytes(os.urandom(8))
-        self._driver = Driver(Engine(ids=Ids(salt), limits=limits), manual=clock == "manual")
+        self._driver = Driver(Engine(ids=Ids(salt), limits=limits, chooser=chooser), manual=clock == "manual")
         self._hook = Hook(self._driver, Renderer(salt).next_id)
         self._detach: list[Callable[[], None]] = []
 
@@ -99,10 +108,13 @@ class EmulatedSqs:
 
 @contextmanager
 def emulated_sqs(
-    *, clock: ClockKind = "real", limits: Limits | Mapping[str, LimitValue] | None = None
+    *,
+    clock: ClockKind = "real",
+    limits: Limits | Mapping[str, LimitValue] | None = None,
+    chooser: Chooser = CALM,
 ) -> Generator[EmulatedSqs]:
     """An `EmulatedSqs` that is closed when the block ends."""
-    sqs = EmulatedSqs(clock=clock, limits=limits)
+    sqs = EmulatedSqs(clock=clock, limits=limits, chooser=chooser)
     try:
         yield sqs
     finally:
