@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from busframe_emulator.server.command import main
@@ -121,6 +122,30 @@ def test_the_aws_cli_creates_sends_receives_and_deletes(start: Callable[..., sub
     assert message["MessageId"] == sent["MessageId"]
     assert aws("delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"]) is None
     assert aws("receive-message", "--queue-url", url) is None
+
+
+def test_a_limit_on_the_command_line_wins_over_one_in_the_file(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "queues.toml"
+    file.write_text('[limits]\nin_flight_max = 5\npurge_interval_s = 0\n[[queue]]\nname = "orders"\n')
+    process = start("--port", "0", "--config", str(file), "--limit", "in_flight_max=1")
+    untyped: Any = boto3
+    sqs = untyped.client(
+        "sqs",
+        endpoint_url=exported(process)["AWS_ENDPOINT_URL_SQS"],
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",  # noqa: S106 - nobody's
+    )
+    url = sqs.get_queue_url(QueueName="orders")["QueueUrl"]
+    sqs.purge_queue(QueueUrl=url)
+    sqs.purge_queue(QueueUrl=url)
+    for body in "ab":
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    assert len(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]) == 1
+    with pytest.raises(sqs.exceptions.OverLimit):
+        sqs.receive_message(QueueUrl=url)
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "http"])

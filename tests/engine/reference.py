@@ -2,7 +2,7 @@
 
 A message is a row with the time from which it can be received; whether it is visible, in flight or delayed follows
 from that time and the clock. Every question is answered by looking at every row. It is as slow as it is easy to check,
-and the engine must agree with it.
+and the engine must agree with it. All of it is in this one file, however long: there is nothing else to look up.
 
 Where the rules leave an order open, this says which one calm is: whatever has been visible longest comes first, and of
 two that became visible at one instant the one that was hidden (or sent) first. Where a chooser decides, it is asked the

@@ -1,4 +1,4 @@
-"""Message move tasks: dead letters on their way back."""
+"""Message move tasks: dead letters on their way back. A long file, since a task has a long life."""
 
 from __future__ import annotations
 

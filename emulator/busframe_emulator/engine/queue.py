@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from busframe_emulator.engine.events import Kind, Sink
     from busframe_emulator.engine.ids import QueueIds
     from busframe_emulator.engine.lagging import LaterChange
+    from busframe_emulator.engine.message import Rare
     from busframe_emulator.engine.settings import Limits, QueueAddress, QueueSettings
     from busframe_emulator.engine.timers import Timers
     from busframe_emulator.engine.waiter import Waiter
@@ -199,8 +200,8 @@ class Queue:
     def show(self, message: Message, at_us: int) -> None:
         """Make it visible. It has been counted out of the state it was in."""
         message.state = VISIBLE
-        if message.rare is not None:
-            self._drop_copy(message)
+        if message.rare is not None and message.rare.copies:
+            self._drop_copy(message, message.rare)
         self.visible += 1
         self.order.became_visible(message, at_us)
         if self.around.changes is not None:
@@ -231,8 +232,7 @@ class Queue:
         self.tell("deleted", now_us, message, message.receive_count)
         self._count_out(message)
         message.state = BURIED
-        self._drop_copy(message)
-        self.order.withdraw(message)
+        self._drop_copy(message, message.rare)
         self.order.removed(message)
         self.around.timers.arm(now_us + burial_us, message)
         if self.around.changes is not None:
@@ -246,8 +246,8 @@ class Queue:
         message.state = GONE
         if message.timer:
             self.around.timers.disarm(message)
-        if message.rare is not None:
-            self._drop_copy(message)
+        if message.rare is not None and message.rare.copies:
+            self._drop_copy(message, message.rare)
         del self.messages[message.ordinal]
         self.order.removed(message)
         if self.around.changes is not None:
@@ -262,11 +262,11 @@ class Queue:
         self.show(message, at_us)
         self.tell("visible", at_us, message)
 
-    def _drop_copy(self, message: Message) -> None:
-        """There is no copy of it that could be received, if there was."""
-        if message.rare is not None and message.rare.copies:
-            message.rare.copies = 0
-            self.order.withdraw(message)
+    def _drop_copy(self, message: Message, rare: Rare | None) -> None:
+        """Let neither it nor a copy of it be in line any more."""
+        if rare is not None:
+            rare.copies = 0
+        self.order.withdraw(message)
 
     def _count_out(self, message: Message) -> None:
         state = message.state
