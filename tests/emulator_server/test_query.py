@@ -241,8 +241,29 @@ def test_those_who_accept_json_get_json(ask: Callable[..., Answer]) -> None:
     assert answer.headers["content-type"] == "application/json"
     [message] = json.loads(answer.text)["ReceiveMessageResponse"]["ReceiveMessageResult"]["messages"]
     assert message["Body"] == "x"
+    assert message["MessageAttributes"] is None
     error = ask({"Action": "Dance"}, accept="application/json")
     assert json.loads(error.text)["Error"]["Code"] == "InvalidAction"
+
+
+@pytest.mark.usefixtures("queue_url")
+def test_maps_are_lists_of_pairs_in_that_json(ask: Callable[..., Answer]) -> None:
+    blob = {"MessageAttribute.1.Name": "b", "MessageAttribute.1.Value.DataType": "Binary"}
+    ask(
+        {"Action": "SendMessage", "MessageBody": "x", "MessageAttribute.1.Value.BinaryValue": "AAE=", **blob},
+        path=ORDERS,
+    )
+    asked = {"Action": "ReceiveMessage", "MessageAttributeName.1": "b"}
+    answer = ask(asked, path=ORDERS, accept="application/json")
+    [message] = json.loads(answer.text)["ReceiveMessageResponse"]["ReceiveMessageResult"]["messages"]
+    value = {"StringValue": None, "BinaryValue": "AAE=", "DataType": "Binary"}
+    assert message["MessageAttributes"] == [{"Name": "b", "Value": value}]
+    asked = {"Action": "GetQueueAttributes", "AttributeName.1": "VisibilityTimeout"}
+    answer = ask(asked, path=ORDERS, accept="application/json")
+    result = json.loads(answer.text)["GetQueueAttributesResponse"]["GetQueueAttributesResult"]
+    assert result["Attributes"] == [{"Name": "VisibilityTimeout", "Value": "30"}]
+    answer = ask({"Action": "ListQueues"}, accept="application/json")
+    assert len(json.loads(answer.text)["ListQueuesResponse"]["ListQueuesResult"]["queueUrls"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,12 @@ REFUSALS: Final = {
     "no group": Refusal("MissingRequiredParameterException", "MissingParameter", modelled=False),
     "bad value": Refusal("InvalidAttributeValue", "InvalidAttributeValue"),
     "bad name": Refusal("InvalidAttributeName", "InvalidAttributeName"),
+    "no resource": Refusal("ResourceNotFoundException", "ResourceNotFoundException", 404),
+    "bad handle": Refusal("InvalidParameterValueException", "InvalidParameterValue", modelled=False),
+    "long wait": Refusal("InvalidParameterValueException", "InvalidParameterValue", modelled=False),
+    "no label": Refusal("InvalidParameterValueException", "InvalidParameterValue", modelled=False),
+    "eight actions": Refusal("OverLimit", "OverLimit", 403),
+    "their tag": Refusal("InvalidParameterValueException", "InvalidParameterValue", modelled=False),
     "purge again": Refusal("PurgeQueueInProgress", f"{_PREFIX}PurgeQueueInProgress", 403),
     "deleted": Refusal("QueueDeletedRecently", f"{_PREFIX}QueueDeletedRecently"),
 }
@@ -111,6 +117,8 @@ def expected(
             "next": ["next"],
         },
         "dead_letter": [[1, 1, 0], "poison", "arn:aws:sqs:us-east-1:000000000000:orders", ["/000000000000/orders"]],
+        "move": [["RUNNING", True, True, 1], True, ["CANCELLED", True]],
+        "permissions": [True, {}],
         "set_attributes": [
             {},
             {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:orders", "VisibilityTimeout": "7"},

@@ -31,7 +31,7 @@ NOBODY: Final = {
     "no_proxy": "127.0.0.1",
 }
 INSTALL_S: Final = 500
-PROGRAM_S: Final = 200
+PROGRAM_S: Final = 500
 
 
 def need(*commands: str) -> None:

@@ -8,20 +8,19 @@ Source: Amazon SQS developer guide, "Making Query API requests" and "Query API r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgspec
+from msgspec import Struct
 
 from busframe_emulator.api.actions import Input, QueueInput
 from busframe_emulator.api.errors import CATALOGUE, unknown_action
-from busframe_emulator.api.reading import read
+from busframe_emulator.api.reading import members_of, read
 from busframe_emulator.api.service import HANDLED, Action
 from busframe_emulator.wire import form, xml
 from busframe_emulator.wire.message import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from busframe_emulator.api.results import AnyResult
     from busframe_emulator.engine.errors import SqsError
 
@@ -30,6 +29,9 @@ NAMESPACE: Final = "http://queue.amazonaws.com/doc/2012-11-05/"
 _XML: Final = b"text/xml"
 _JSON: Final = b"application/json"
 _ONLY_AT_THE_ROOT: Final = frozenset({"CreateQueue", "ListQueues"})
+_SMALL: Final = {"Messages": "messages", "QueueUrls": "queueUrls"}
+"""Members that begin with a small letter in this protocol's JSON."""
+
 _NO_SUCH_QUEUE: Final = "The specified queue does not exist for this wsdl version."
 
 NO_ACTION: Final = Response(404, _XML, b"<UnknownOperationException/>\n")
@@ -103,7 +105,7 @@ class Answers:
         if self._json:
             members: dict[str, object] = {}
             if result is not None:
-                members[f"{name}Result"] = _lower_lists(cast("Mapping[str, Any]", msgspec.to_builtins(result)))
+                members[f"{name}Result"] = _to_json(result)
             members["ResponseMetadata"] = {"RequestId": request_id}
             return self._response(200, msgspec.json.encode({f"{name}Response": members}))
         content = "" if result is None else xml.element(f"{name}Result", xml.to_xml(result))
@@ -136,6 +138,23 @@ class Answers:
         return Response(status, _JSON if self._json else _XML, body, request_id=self._request_id)
 
 
-def _lower_lists(members: Mapping[str, Any]) -> dict[str, Any]:
-    """In this protocol's JSON the lists of a result begin with a small letter: "messages"."""
-    return {name[0].lower() + name[1:] if isinstance(value, list) else name: value for name, value in members.items()}
+def _to_json(value: object) -> object:
+    """A result in the JSON of this protocol, which is its XML written otherwise.
+
+    Maps are lists of pairs there, as in the XML, and what is absent is null. Known from answers that came through API
+    Gateway; Amazon describes this form nowhere.
+    """
+    if not isinstance(value, Struct):
+        return value
+    return {
+        _SMALL.get(member.name, member.name): _show(getattr(value, member.field), member.extra.get("key", ""))
+        for member in members_of(type(value))
+    }
+
+
+def _show(content: object, key: str) -> object:
+    if isinstance(content, list):
+        return [_to_json(item) for item in cast("list[object]", content)]
+    if isinstance(content, dict):
+        return [{key: name, "Value": _to_json(item)} for name, item in cast("dict[str, object]", content).items()]
+    return _to_json(content)

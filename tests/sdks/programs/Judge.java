@@ -12,6 +12,7 @@ import software.amazon.awssdk.services.sqs.model.*;
 class Judge {
     static final String BODY = "h\u00e9llo \ud83d\ude80 \"quoted\" <&>\n\ttext\r";
     static final String TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    static final String ARN = "arn:aws:sqs:us-east-1:000000000000";
     static String endpoint, url, fifo, dead;
     static SqsClient sqs;
 
@@ -35,7 +36,9 @@ class Judge {
         steps.put("settle_batch", Judge::settleBatch);
         steps.put("fifo", Judge::fifo);
         steps.put("dead_letter", Judge::deadLetter);
+        steps.put("move", Judge::move);
         steps.put("set_attributes", Judge::setAttributes);
+        steps.put("permissions", Judge::permissions);
         steps.put("purge", Judge::purge);
         steps.put("errors", Judge::errors);
         Map<String, Object> seen = new LinkedHashMap<>();
@@ -171,7 +174,7 @@ class Judge {
     }
 
     static Object deadLetter() {
-        String policy = "{\"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:000000000000:orders-dead\",\"maxReceiveCount\":2}";
+        String policy = "{\"deadLetterTargetArn\":\"" + ARN + ":orders-dead\",\"maxReceiveCount\":2}";
         sqs.setQueueAttributes(b -> b.queueUrl(url).attributesWithStrings(Map.of("RedrivePolicy", policy)));
         sqs.sendMessage(b -> b.queueUrl(url).messageBody("poison"));
         List<Integer> seen = IntStream.range(0, 3).mapToObj(n -> receive(url, 1, 0, 0, false).size()).toList();
@@ -179,6 +182,33 @@ class Judge {
         List<String> sources = sqs.listDeadLetterSourceQueues(b -> b.queueUrl(dead)).queueUrls();
         return List.of(seen, message.body(), fact(message, "DeadLetterQueueSourceArn"),
                 sources.stream().map(Judge::path).toList());
+    }
+
+    static Object move() {
+        for (int i = 0; i < 2; i++)
+            sqs.sendMessageBatch(b -> b.queueUrl(dead).entries(IntStream.range(0, 10)
+                    .mapToObj(n -> SendMessageBatchRequestEntry.builder().id("" + n).messageBody("x").build()).toList()));
+        String handle = sqs.startMessageMoveTask(b -> b.sourceArn(ARN + ":orders-dead").destinationArn(ARN + ":orders")
+                .maxNumberOfMessagesPerSecond(1)).taskHandle();
+        ListMessageMoveTasksResultEntry running = task();
+        long moved = sqs.cancelMessageMoveTask(b -> b.taskHandle(handle)).approximateNumberOfMessagesMoved();
+        ListMessageMoveTasksResultEntry cancelled = task();
+        return List.of(
+                List.of(running.status(), handle.equals(running.taskHandle()),
+                        running.approximateNumberOfMessagesToMove() >= 20, running.maxNumberOfMessagesPerSecond()),
+                0 <= moved && moved <= 20, List.of(cancelled.status(), cancelled.taskHandle() == null));
+    }
+
+    static ListMessageMoveTasksResultEntry task() {
+        return sqs.listMessageMoveTasks(b -> b.sourceArn(ARN + ":orders-dead").maxResults(10)).results().get(0);
+    }
+
+    static Object permissions() {
+        sqs.addPermission(b -> b.queueUrl(url).label("bob").awsAccountIds("111111111111").actions("SendMessage"));
+        String policy = attributes("Policy").get("Policy");
+        sqs.removePermission(b -> b.queueUrl(url).label("bob"));
+        return List.of(policy.contains("\"Sid\":\"bob\"") && policy.contains("\"Action\":\"SQS:SendMessage\""),
+                attributes("Policy"));
     }
 
     static Object setAttributes() {
@@ -212,6 +242,13 @@ class Judge {
         calls.put("bad value", () -> sqs.setQueueAttributes(b -> b.queueUrl(url)
                 .attributesWithStrings(Map.of("DelaySeconds", "x"))));
         calls.put("bad name", () -> attributes("Nonsense"));
+        calls.put("no resource", () -> sqs.startMessageMoveTask(b -> b.sourceArn(ARN + ":nobody")));
+        calls.put("bad handle", () -> sqs.cancelMessageMoveTask(b -> b.taskHandle("garbage")));
+        calls.put("long wait", () -> sqs.receiveMessage(b -> b.queueUrl(url).waitTimeSeconds(21)));
+        calls.put("no label", () -> sqs.removePermission(b -> b.queueUrl(url).label("nobody")));
+        calls.put("eight actions", () -> sqs.addPermission(b -> b.queueUrl(url).label("x")
+                .awsAccountIds("111111111111").actions(Collections.nCopies(8, "*"))));
+        calls.put("their tag", () -> sqs.tagQueue(b -> b.queueUrl(url).tags(Map.of("aws:x", "y"))));
         calls.put("delete", () -> sqs.deleteQueue(b -> b.queueUrl(url)));
         calls.put("deleted", () -> sqs.createQueue(b -> b.queueName("orders")));
         Map<String, Object> seen = new LinkedHashMap<>();

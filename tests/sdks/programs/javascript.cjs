@@ -6,6 +6,7 @@ const base = `${endpoint}/000000000000/orders`;
 const fifo = `${base}.fifo`;
 const dead = `${base}-dead`;
 const BODY = 'héllo \u{1f680} "quoted" <&>\n\ttext\r';
+const ARN = "arn:aws:sqs:us-east-1:000000000000";
 const TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
 let call, fault;
@@ -163,7 +164,7 @@ const steps = {
     };
   },
   async dead_letter() {
-    const deadLetterTargetArn = "arn:aws:sqs:us-east-1:000000000000:orders-dead";
+    const deadLetterTargetArn = `${ARN}:orders-dead`;
     const RedrivePolicy = JSON.stringify({ deadLetterTargetArn, maxReceiveCount: 2 });
     await call("SetQueueAttributes", { QueueUrl: base, Attributes: { RedrivePolicy } });
     await call("SendMessage", { QueueUrl: base, MessageBody: "poison" });
@@ -173,10 +174,39 @@ const steps = {
     const sources = (await call("ListDeadLetterSourceQueues", { QueueUrl: dead })).queueUrls;
     return [seen, message.Body, message.Attributes.DeadLetterQueueSourceArn, sources.map(path)];
   },
+  async move() {
+    const Entries = [...Array(10).keys()].map((n) => ({ Id: `${n}`, MessageBody: "x" }));
+    for (let n = 0; n < 2; n++) await call("SendMessageBatch", { QueueUrl: dead, Entries });
+    const SourceArn = `${ARN}:orders-dead`;
+    const started = { SourceArn, DestinationArn: `${ARN}:orders`, MaxNumberOfMessagesPerSecond: 1 };
+    const { TaskHandle } = await call("StartMessageMoveTask", started);
+    const task = async () => (await call("ListMessageMoveTasks", { SourceArn, MaxResults: 10 })).Results[0];
+    const running = await task();
+    const moved = (await call("CancelMessageMoveTask", { TaskHandle })).ApproximateNumberOfMessagesMoved;
+    const cancelled = await task();
+    return [
+      [
+        running.Status,
+        running.TaskHandle === TaskHandle,
+        running.ApproximateNumberOfMessagesToMove >= 20,
+        running.MaxNumberOfMessagesPerSecond,
+      ],
+      0 <= moved && moved <= 20,
+      [cancelled.Status, !cancelled.TaskHandle],
+    ];
+  },
   async set_attributes() {
     await call("SetQueueAttributes", { QueueUrl: base, Attributes: { RedrivePolicy: "", VisibilityTimeout: "7" } });
     const none = await attributes("RedrivePolicy");
     return [none, await attributes("VisibilityTimeout", "QueueArn"), Object.keys(await attributes("All")).sort()];
+  },
+  async permissions() {
+    const given = { Label: "bob", AWSAccountIds: ["111111111111"], Actions: ["SendMessage"] };
+    await call("AddPermission", { QueueUrl: base, ...given });
+    const { Policy } = await attributes("Policy");
+    await call("RemovePermission", { QueueUrl: base, Label: "bob" });
+    const said = ['"Sid":"bob"', '"Action":"SQS:SendMessage"'].every((text) => Policy.includes(text));
+    return [said, await attributes("Policy")];
   },
   async purge() {
     await call("SendMessage", { QueueUrl: base, MessageBody: "x" });
@@ -200,6 +230,15 @@ const steps = {
       "no group": ["SendMessage", { QueueUrl: fifo, MessageBody: "x" }],
       "bad value": ["SetQueueAttributes", { QueueUrl: base, Attributes: { DelaySeconds: "x" } }],
       "bad name": ["GetQueueAttributes", { QueueUrl: base, AttributeNames: ["Nonsense"] }],
+      "no resource": ["StartMessageMoveTask", { SourceArn: `${ARN}:nobody` }],
+      "bad handle": ["CancelMessageMoveTask", { TaskHandle: "garbage" }],
+      "long wait": ["ReceiveMessage", { QueueUrl: base, WaitTimeSeconds: 21 }],
+      "no label": ["RemovePermission", { QueueUrl: base, Label: "nobody" }],
+      "eight actions": [
+        "AddPermission",
+        { QueueUrl: base, Label: "x", AWSAccountIds: ["111111111111"], Actions: Array(8).fill("*") },
+      ],
+      "their tag": ["TagQueue", { QueueUrl: base, Tags: { "aws:x": "y" } }],
       delete: ["DeleteQueue", { QueueUrl: base }],
       deleted: ["CreateQueue", { QueueName: "orders" }],
     };

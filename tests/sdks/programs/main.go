@@ -23,6 +23,7 @@ import (
 
 const (
 	body  = "héllo \U0001f680 \"quoted\" <&>\n\ttext\r"
+	arn   = "arn:aws:sqs:us-east-1:000000000000"
 	trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 )
 
@@ -333,7 +334,7 @@ func inOrder() any {
 }
 
 func deadLetter() any {
-	set(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:orders-dead","maxReceiveCount":2}`})
+	set(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + arn + `:orders-dead","maxReceiveCount":2}`})
 	send("poison")
 	seen := []int{}
 	for range 3 {
@@ -346,6 +347,46 @@ func deadLetter() any {
 	message := only(all(sqs.ReceiveMessageInput{QueueUrl: dead}))
 	sources := ask(client.ListDeadLetterSourceQueues, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: dead}).QueueUrls
 	return list{seen, *message.Body, message.Attributes["DeadLetterQueueSourceArn"], paths(sources)}
+}
+
+func move() any {
+	in := sqs.SendMessageBatchInput{QueueUrl: dead}
+	for n := range 10 {
+		id := strconv.Itoa(n)
+		in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: &id, MessageBody: aws.String("x")})
+	}
+	for range 2 {
+		ask(client.SendMessageBatch, &in)
+	}
+	source := aws.String(arn + ":orders-dead")
+	handle := ask(client.StartMessageMoveTask, &sqs.StartMessageMoveTaskInput{
+		SourceArn: source, DestinationArn: aws.String(arn + ":orders"), MaxNumberOfMessagesPerSecond: aws.Int32(1),
+	}).TaskHandle
+	task := func() types.ListMessageMoveTasksResultEntry {
+		in := sqs.ListMessageMoveTasksInput{SourceArn: source, MaxResults: aws.Int32(10)}
+		return ask(client.ListMessageMoveTasks, &in).Results[0]
+	}
+	running := task()
+	moved := ask(client.CancelMessageMoveTask, &sqs.CancelMessageMoveTaskInput{TaskHandle: handle}).ApproximateNumberOfMessagesMoved
+	cancelled := task()
+	return list{
+		list{
+			*running.Status, aws.ToString(running.TaskHandle) == *handle,
+			*running.ApproximateNumberOfMessagesToMove >= 20, *running.MaxNumberOfMessagesPerSecond,
+		},
+		0 <= moved && moved <= 20,
+		list{*cancelled.Status, cancelled.TaskHandle == nil},
+	}
+}
+
+func permissions() any {
+	ask(client.AddPermission, &sqs.AddPermissionInput{
+		QueueUrl: url, Label: aws.String("bob"), AWSAccountIds: []string{"111111111111"}, Actions: []string{"SendMessage"},
+	})
+	policy := attributes("Policy")["Policy"]
+	ask(client.RemovePermission, &sqs.RemovePermissionInput{QueueUrl: url, Label: aws.String("bob")})
+	said := strings.Contains(policy, `"Sid":"bob"`) && strings.Contains(policy, `"Action":"SQS:SendMessage"`)
+	return list{said, attributes("Policy")}
 }
 
 func setAttributes() any {
@@ -391,6 +432,19 @@ func refusals() any {
 			&sqs.SetQueueAttributesInput{QueueUrl: url, Attributes: map[string]string{"DelaySeconds": "x"}}),
 		"bad name": refused(client.GetQueueAttributes,
 			&sqs.GetQueueAttributesInput{QueueUrl: url, AttributeNames: []types.QueueAttributeName{"Nonsense"}}),
+		"no resource": refused(client.StartMessageMoveTask,
+			&sqs.StartMessageMoveTaskInput{SourceArn: aws.String(arn + ":nobody")}),
+		"bad handle": refused(client.CancelMessageMoveTask,
+			&sqs.CancelMessageMoveTaskInput{TaskHandle: aws.String("garbage")}),
+		"long wait": refused(client.ReceiveMessage, &sqs.ReceiveMessageInput{QueueUrl: url, WaitTimeSeconds: 21}),
+		"no label": refused(client.RemovePermission,
+			&sqs.RemovePermissionInput{QueueUrl: url, Label: aws.String("nobody")}),
+		"eight actions": refused(client.AddPermission, &sqs.AddPermissionInput{
+			QueueUrl: url, Label: aws.String("x"), AWSAccountIds: []string{"111111111111"},
+			Actions: slices.Repeat([]string{"*"}, 8),
+		}),
+		"their tag": refused(client.TagQueue,
+			&sqs.TagQueueInput{QueueUrl: url, Tags: map[string]string{"aws:x": "y"}}),
 		"delete":  refused(client.DeleteQueue, &sqs.DeleteQueueInput{QueueUrl: url}),
 		"deleted": orders(nil),
 	}
@@ -419,7 +473,9 @@ func main() {
 	run("settle_batch", settleBatch)
 	run("fifo", inOrder)
 	run("dead_letter", deadLetter)
+	run("move", move)
 	run("set_attributes", setAttributes)
+	run("permissions", permissions)
 	run("purge", purge)
 	run("errors", refusals)
 	answer, err := json.Marshal(seen)

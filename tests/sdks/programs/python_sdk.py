@@ -22,8 +22,9 @@ BODY = 'héllo \U0001f680 "quoted" <&>\n\ttext\r'
 BLOB = b"\x00\xff\x10\x80"
 STEPS = (
     *("create", "tags", "find", "pages", "receive_nothing", "send", "receive_all", "settle", "long_poll", "batch"),
-    *("settle_batch", "fifo", "dead_letter", "set_attributes", "purge", "errors"),
+    *("settle_batch", "fifo", "dead_letter", "move", "set_attributes", "permissions", "purge", "errors"),
 )
+ARN = "arn:aws:sqs:us-east-1:000000000000"
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 
 
@@ -258,14 +259,48 @@ class Scenario:
         }
 
     def dead_letter(self) -> object:
-        dead_arn = "arn:aws:sqs:us-east-1:000000000000:orders-dead"
-        policy = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 2})
+        policy = json.dumps({"deadLetterTargetArn": f"{ARN}:orders-dead", "maxReceiveCount": 2})
         self.call("SetQueueAttributes", QueueUrl=self.url, Attributes={"RedrivePolicy": policy})
         self.call("SendMessage", QueueUrl=self.url, MessageBody="poison")
         seen = [len(self.receive(self.url, VisibilityTimeout=0)) for _ in range(3)]
         [dead] = self.receive(self.dead_url, **self.all)
         sources = self.call("ListDeadLetterSourceQueues", QueueUrl=self.dead_url)["queueUrls"]
         return [seen, dead["Body"], dead["Attributes"]["DeadLetterQueueSourceArn"], [self.path(url) for url in sources]]
+
+    def move(self) -> object:
+        entries = [{"Id": str(n), "MessageBody": "x"} for n in range(10)]
+        for _ in range(2):  # so that the task takes twenty seconds: `aws` needs some for each call
+            self.call("SendMessageBatch", QueueUrl=self.dead_url, Entries=entries)
+        handle = self.call(
+            "StartMessageMoveTask",
+            SourceArn=f"{ARN}:orders-dead",
+            DestinationArn=f"{ARN}:orders",
+            MaxNumberOfMessagesPerSecond=1,
+        )["TaskHandle"]
+
+        def task() -> Any:
+            return self.call("ListMessageMoveTasks", SourceArn=f"{ARN}:orders-dead", MaxResults=10)["Results"][0]
+
+        running = task()
+        moved = self.call("CancelMessageMoveTask", TaskHandle=handle)["ApproximateNumberOfMessagesMoved"]
+        cancelled = task()
+        return [
+            [
+                running["Status"],
+                running["TaskHandle"] == handle,
+                running["ApproximateNumberOfMessagesToMove"] >= 20,
+                running["MaxNumberOfMessagesPerSecond"],
+            ],
+            0 <= moved <= 20,
+            [cancelled["Status"], "TaskHandle" not in cancelled],
+        ]
+
+    def permissions(self) -> object:
+        given = {"Label": "bob", "AWSAccountIds": ["111111111111"], "Actions": ["SendMessage"]}
+        self.call("AddPermission", QueueUrl=self.url, **given)
+        policy = self.attributes("Policy")["Policy"]
+        self.call("RemovePermission", QueueUrl=self.url, Label="bob")
+        return ['"Sid":"bob"' in policy and '"Action":"SQS:SendMessage"' in policy, self.attributes("Policy")]
 
     def set_attributes(self) -> object:
         given = {"RedrivePolicy": "", "VisibilityTimeout": "7"}
@@ -297,6 +332,15 @@ class Scenario:
             "no group": ("SendMessage", {"QueueUrl": self.fifo_url, "MessageBody": "x"}),
             "bad value": ("SetQueueAttributes", {"QueueUrl": self.url, "Attributes": {"DelaySeconds": "x"}}),
             "bad name": ("GetQueueAttributes", {"QueueUrl": self.url, "AttributeNames": ["Nonsense"]}),
+            "no resource": ("StartMessageMoveTask", {"SourceArn": f"{ARN}:nobody"}),
+            "bad handle": ("CancelMessageMoveTask", {"TaskHandle": "garbage"}),
+            "long wait": ("ReceiveMessage", {"QueueUrl": self.url, "WaitTimeSeconds": 21}),
+            "no label": ("RemovePermission", {"QueueUrl": self.url, "Label": "nobody"}),
+            "eight actions": (
+                "AddPermission",
+                {"QueueUrl": self.url, "Label": "x", "AWSAccountIds": ["111111111111"], "Actions": ["*"] * 8},
+            ),
+            "their tag": ("TagQueue", {"QueueUrl": self.url, "Tags": {"aws:x": "y"}}),
             "delete": ("DeleteQueue", {"QueueUrl": self.url}),
             "deleted": ("CreateQueue", {"QueueName": "orders"}),
         }
