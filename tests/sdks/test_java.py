@@ -8,7 +8,8 @@ from sdks.toolchain import PROGRAMS, jars, seen_by
 
 
 def surface(refusal: Refusal) -> object:
-    return [f"{refusal.shape}Exception" if refusal.modelled else "SqsException", refusal.code, refusal.status]
+    modelled = refusal.shape.removesuffix("Exception") + "Exception"
+    return [modelled if refusal.modelled else "SqsException", refusal.code, refusal.status]
 
 
 @pytest.mark.sdks
