@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.emulator import engine, growth, in_process, peers, sizes, throughput, waiting
+from benchmarks.emulator import durability, engine, growth, in_process, peers, sizes, throughput, waiting
 from benchmarks.emulator.server import PINNED
 from benchmarks.emulator.table import show
 
@@ -47,6 +47,14 @@ def _throughput(options: argparse.Namespace) -> None:
     show(
         "Throughput over HTTP, 16 connections (peer: fauxqs)", made, "The second figure is processor time per message."
     )
+
+
+def _durability(options: argparse.Namespace) -> None:
+    if not peers.has_wrk():
+        print("\nDurability was not measured: wrk is not installed.")
+        return
+    made = durability.rows(rounds=options.rounds, seconds=options.seconds)
+    show(f"With --data, where a flush takes {durability.flush_us():.0f} us (peer: the same without)", made)
 
 
 def _waiting(options: argparse.Namespace) -> None:
@@ -84,6 +92,7 @@ def _in_process(options: argparse.Namespace) -> None:
 
 TABLES: dict[str, Callable[[argparse.Namespace], None]] = {
     "throughput": _throughput,
+    "durability": _durability,
     "waiting": _waiting,
     "start": _start,
     "depth": _depth,

@@ -48,19 +48,19 @@ def rows(peer: list[str] | None, *, rounds: int, seconds: int) -> list[Row]:
         ours: list[Measured] = []
         theirs: list[Measured] = []
         for _ in range(rounds):
-            ours.append(_measure(BUSFRAME, case, seconds))
+            ours.append(measure(BUSFRAME, case, seconds))
             if peer is not None:
-                theirs.append(_measure(peer, case, seconds))
-        row = compared(case.shown, _rate(ours), _rate(theirs) if theirs else None, "{:,.0f}/s", case.asked)
-        made.append(_with_cpu(row, ours, theirs))
+                theirs.append(measure(peer, case, seconds))
+        row = compared(case.shown, rate(ours), rate(theirs) if theirs else None, "{:,.0f}/s", case.asked)
+        made.append(with_cpu(row, ours, theirs))
     return made
 
 
-def _rate(runs: list[Measured]) -> float:
+def rate(runs: list[Measured]) -> float:
     return median(run.per_second for run in runs)
 
 
-def _with_cpu(row: Row, ours: list[Measured], theirs: list[Measured]) -> Row:
+def with_cpu(row: Row, ours: list[Measured], theirs: list[Measured]) -> Row:
     def told(rate: str, runs: list[Measured]) -> str:
         if not runs:
             return rate
@@ -77,7 +77,7 @@ def _with_cpu(row: Row, ours: list[Measured], theirs: list[Measured]) -> Row:
     )
 
 
-def _measure(command: list[str], case: Case, seconds: int) -> Measured:
+def measure(command: list[str], case: Case, seconds: int) -> Measured:
     with Server(command) as server:
         environment = {
             **os.environ,
