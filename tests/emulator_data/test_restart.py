@@ -3,63 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
 
-import boto3
 import pytest
 
 from busframe_emulator.server.persistence.errors import DataDirectoryError
-from busframe_emulator.server.thread import ThreadedServer, run_in_thread
+from busframe_emulator.server.thread import run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-def client_of(server: ThreadedServer) -> Any:
-    return boto3.client(
-        "sqs",
-        endpoint_url=server.url,
-        region_name="us-east-1",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",  # noqa: S106 - any will do
-    )
-
-
-class Home:
-    """A directory, and the server that has it just now."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.server: ThreadedServer | None = None
-
-    def start(self, *, manual_clock: bool = True) -> Any:
-        """(Re)start, and give a client."""
-        self.stop()
-        self.server = run_in_thread(data=self.directory, manual_clock=manual_clock)
-        return client_of(self.server)
-
-    def stop(self) -> None:
-        if self.server is not None:
-            self.server.stop()
-            self.server = None
-
-    def advance(self, seconds: float) -> None:
-        assert self.server is not None
-        self.server.advance(seconds)
-
-    def reset(self) -> None:
-        assert self.server is not None
-        url = f"{self.server.url}/_busframe/reset"
-        with urlopen(url, data=b"{}", timeout=5) as answer:  # noqa: S310 - of our own server
-            assert answer.status == 200
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    home = Home(tmp_path / "data")
-    yield home
-    home.stop()
+    from emulator_data.home import Home
 
 
 def bodies(received: dict[str, Any]) -> list[str]:
@@ -268,10 +219,10 @@ def test_a_clock_that_was_moved_ahead_never_goes_back(home: Home) -> None:
     sqs.receive_message(QueueUrl=url)
     home.advance(1700)
     sqs = home.start(manual_clock=False)
-    home.advance(99)
+    home.advance(90)
     sqs = home.start(manual_clock=False)
     assert bodies(sqs.receive_message(QueueUrl=url)) == []
-    home.advance(1)
+    home.advance(10)
     assert bodies(sqs.receive_message(QueueUrl=url)) == ["x"]
 
 

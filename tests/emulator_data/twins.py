@@ -15,7 +15,7 @@ from busframe_emulator.engine import Engine, Ids
 from busframe_emulator.engine.changes import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from random import Random  # noqa: TID251 - seeded, and the seed stands in the failure
 
     from engine.histories import QueuePlan, Step
@@ -38,17 +38,14 @@ class Kept(Solo):
         """Put on the shelf what changed since the last time."""
         self.shelf.apply(self.changes.take())
 
-    def saved(self) -> Saved:
-        return self.shelf.saved()
-
     def put_back(self) -> None:
         """Go on with a new engine, made of what is on the shelf."""
         self.changes = Changes()
-        self.engine = Engine(
-            ids=Ids(1), limits=LIMITS, sink=self.events.append, changes=self.changes, saved=self.saved()
-        )
+        self.engine = self.make_engine(self.shelf.saved())
         self.engine.advance(self.now_us)
-        self._waiters.clear()
+
+    def make_engine(self, saved: Saved) -> Engine:
+        return Engine(ids=Ids(1), limits=LIMITS, sink=self.events.append, changes=self.changes, saved=saved)
 
     def leave(self) -> None:
         """All who wait go away."""
@@ -105,7 +102,7 @@ def _told(events: Sequence[Event]) -> list[Event]:
     )
 
 
-def run_twins(seed: int, length: int, chance: Random, make: type[Kept] = Kept) -> None:
+def run_twins(seed: int, length: int, chance: Random, make: Callable[[Sequence[QueuePlan]], Kept] = Kept) -> None:
     """Run a random history with random ends in it, then let a day go by."""
     history = random_history(seed, length)
     twins = Twins(history.plans, make(history.plans))

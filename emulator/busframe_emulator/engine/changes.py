@@ -131,7 +131,7 @@ class Changes:
         delta = Delta(
             queues_made=self._queues_made,
             moves_made=self._moves_made,
-            queues=[_record_queue(queue) for queue in self._queues],
+            queues=[_take_queue(queue) for queue in self._queues],
             removed=self._removed,
             deleted=self._deleted,
             purged=[(queue.number, ordinal) for queue, ordinal in self._purged.items()],
@@ -150,6 +150,7 @@ class Changes:
     def _take_messages(self, delta: Delta) -> None:
         messages, self._messages = self._messages, {}
         grown: dict[Queue, None] = {}
+        topped: dict[Queue, None] = {}
         groups: dict[tuple[Queue, str], None] = {}
         for message, (place, due_us) in messages.items():
             queue, ordinal, rare = message.queue, message.ordinal, message.rare
@@ -159,6 +160,8 @@ class Changes:
             if queue.groups is not None and rare is not None:
                 groups[queue, rare.group or ""] = None
             if message.state == GONE:
+                if ordinal > queue.noted_ordinal:
+                    topped[queue] = None
                 if not is_new:
                     delta.gone.append((queue.number, ordinal))
                 continue
@@ -166,9 +169,9 @@ class Changes:
                 queue.number,
                 ordinal,
                 message.state,
+                message.receive_count,
                 place,
                 due_us,
-                message.receive_count,
                 message.received_us,
                 message.first_received_us,
                 (rare or NOTHING_RARE).available_us,
@@ -180,6 +183,9 @@ class Changes:
                 delta.changed.append(state)
         for queue in grown:
             queue.saved_ordinal = queue.last_ordinal
+        for queue in topped:
+            # No message says any more how far the queue has come.
+            queue.noted_ordinal = queue.last_ordinal
             delta.last_ordinals.append((queue.number, queue.last_ordinal))
         delta.groups += [
             GroupRecord(queue.number, name, queue.groups.when_served(name))
@@ -229,7 +235,8 @@ def _record_move(task: MoveTask) -> MoveRecord:
     )
 
 
-def _record_queue(queue: Queue) -> QueueRecord:
+def _take_queue(queue: Queue) -> QueueRecord:
+    queue.noted_ordinal = queue.last_ordinal
     return QueueRecord(
         number=queue.number,
         address=queue.address,

@@ -88,7 +88,8 @@ class Queue:
         order: what comes next.
         groups, deduplication, attempts: of a FIFO queue; `groups` is its order.
         waiters: by number, first come first.
-        saved_ordinal: of the last message that `changes` handed out.
+        saved_ordinal: of the last message that `changes` handed out, or saw come and go.
+        noted_ordinal: as far as `changes` handed out how far the queue has come.
     """
 
     __slots__ = (
@@ -106,6 +107,7 @@ class Queue:
         "last_ordinal",
         "messages",
         "modified_us",
+        "noted_ordinal",
         "number",
         "order",
         "pending",
@@ -141,7 +143,7 @@ class Queue:
         self.waiters: OrderedDict[int, Waiter] = OrderedDict()
         self.messages: dict[int, Message] = {}
         self.last_ordinal = 0
-        self.saved_ordinal = 0
+        self.saved_ordinal = self.noted_ordinal = 0
         self.counters: dict[str, int] = {}
         self.pending: LaterChange | None = None
         self.shown = (now_us, (0, 0, 0))

@@ -21,7 +21,8 @@ class QueueRecord(NamedTuple):
     """A queue without its messages. Times are engine time.
 
     Attributes:
-        last_ordinal: of the message that came last, whether or not it is still there.
+        last_ordinal: of the message that came last, whether or not it is still there; or less, while messages that are
+            there have greater ones.
     """
 
     number: int
@@ -54,9 +55,9 @@ class StateRecord(NamedTuple):
     queue: int
     ordinal: int
     state: int
+    receive_count: int
     place: int
     due_us: int
-    receive_count: int
     received_us: int
     first_received_us: int
     available_us: int
@@ -153,7 +154,7 @@ class Delta:
         deleted: names that are refused for a while.
         purged: queues that lost all messages up to that ordinal, with their groups, deduplication ids and attempts.
         queues: made or changed.
-        last_ordinals: by queue number; a record in `queues` has it too.
+        last_ordinals: by queue number; `QueueRecord.last_ordinal` from now on.
         gone, added, changed: messages.
     """
 

@@ -63,7 +63,7 @@ def _restore_queue(record: QueueRecord, around: Surroundings, ids: Ids) -> Queue
     )
     queue.modified_us = record.modified_us
     queue.purged_us = record.purged_us
-    queue.last_ordinal = queue.saved_ordinal = record.last_ordinal
+    queue.last_ordinal = queue.saved_ordinal = queue.noted_ordinal = record.last_ordinal
     return queue
 
 
@@ -72,10 +72,10 @@ def _restore_messages(saved: Saved, queues: dict[int, Queue]) -> list[_Placed]:
     for record in saved.messages:
         state = record.state
         queue = _named(queues, state.queue)
-        if not 0 < state.ordinal <= queue.last_ordinal:
-            raise ValueError(f"message {state.ordinal} of queue {state.queue} has no place there")
         message = _restore_message(record, queue)
         queue.messages[message.ordinal] = message
+        if message.ordinal > queue.last_ordinal:
+            queue.last_ordinal = queue.saved_ordinal = message.ordinal
         rare = message.rare
         if rare is not None:
             if queue.groups is not None:

@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cors", metavar="ORIGIN", action="append", default=[], help="let web pages from there use SQS"
     )
     parser.add_argument("--data", metavar="DIR", help="keep everything in this directory (default: nothing is kept)")
+    parser.add_argument("--flush", action="store_true", help="have it on the disk itself before answering")
     return parser
 
 
@@ -127,6 +128,7 @@ def _make_server(options: argparse.Namespace) -> EmulatorServer:
         public_url=options.public_url,
         cors=options.cors,
         data=options.data,
+        flush=options.flush,
     )
 
 

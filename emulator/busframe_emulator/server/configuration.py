@@ -190,8 +190,9 @@ def _create(engine: Engine, now_us: int, plan: QueuePlan) -> None:
             queues.create_queue(engine, caller, now_us, created)
             return
         attributes.pop(_FIFO, None)
-        changed = actions.SetQueueAttributes(queue_url=name, attributes=attributes)
-        queues.set_queue_attributes(engine, caller, now_us, changed)
+        if attributes:
+            changed = actions.SetQueueAttributes(queue_url=name, attributes=attributes)
+            queues.set_queue_attributes(engine, caller, now_us, changed)
         if plan.tags:
             tags.tag_queue(engine, caller, now_us, actions.TagQueue(queue_url=name, tags=dict(plan.tags)))
     except SqsError as error:

@@ -50,6 +50,7 @@ class EmulatorServer:
         public_url: what queue URLs begin with; None for the host as each caller writes it.
         cors: origins of the web pages that may use SQS from a browser, "*" for all; no page of another site otherwise.
         data: directory to keep everything in, so that it survives the process; None keeps nothing.
+        flush: answer only when what was kept is on the disk itself, so that it survives a loss of power too.
 
     Attributes:
         on_failure: is called when the data cannot be kept any more: every request is refused from then on.
@@ -73,11 +74,14 @@ class EmulatorServer:
         public_url: str | None = None,
         cors: Sequence[str] = (),
         data: str | Path | None = None,
+        flush: bool = False,
     ) -> None:
         if keys is not None and not enforce_policies and any(key.actions is not None for key in keys.keys):
             raise ValueError("keys that are limited to some actions need policies to be enforced")
         if control_token == "":
             raise ValueError("the control token is empty")
+        if flush and data is None:
+            raise ValueError("there is nothing to flush to the disk where no data is kept")
         self._cors = cors
         if cors:
             self._make_browsers()  # so that a wrong one is refused now
@@ -94,6 +98,7 @@ class EmulatorServer:
         self._manual_clock = manual_clock
         self._queues = queues
         self._data = data
+        self._flush = flush
         self._journal: Journal | None = None
         self._host = ""
         self._port = 0
@@ -189,7 +194,7 @@ class EmulatorServer:
         from busframe_emulator.server.persistence.driver import DurableDriver  # few keep anything
         from busframe_emulator.server.persistence.journal import open_journal
 
-        self._journal = journal = await open_journal(self._data, self._limits, _salt)
+        self._journal = journal = await open_journal(self._data, self._limits, _salt, flush=self._flush)
         self._engine = journal.engine
         clock = Clock(manual=self._manual_clock)
         # A clock that stands goes on from where it stood; the other from the present, unless it was ahead of that.

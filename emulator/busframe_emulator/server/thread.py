@@ -93,6 +93,7 @@ def run_in_thread(
     public_url: str | None = None,
     cors: Sequence[str] = (),
     data: str | Path | None = None,
+    flush: bool = False,
 ) -> ThreadedServer:
     """Start a server on a free port of the loopback address; it stops when the `with` block ends, or by `stop`.
 
@@ -111,5 +112,6 @@ def run_in_thread(
             public_url=public_url,
             cors=cors,
             data=data,
+            flush=flush,
         )
     )

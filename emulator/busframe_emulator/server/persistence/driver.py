@@ -4,7 +4,8 @@ The rule is one: an answer waits until everything that had changed when it was m
 nobody hears of a duplicate whose original may yet be lost, or that a message is gone which may yet come back. Only a
 receive that brought nothing says nothing, and does not wait; nor does a refusal.
 
-Commits are not timed. While one is under way, what happens gathers for the next.
+Commits are not timed. One begins as soon as all who had something to ask have been served; while it is under way, what
+happens gathers for the next.
 
 If a commit fails, what the engine holds and what the disk holds have parted, and the engine must not be heard any more:
 those who wait are told so, all further requests are refused, and whoever runs the server is told to end it. What was
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 _STOPPING: Final = "The emulator is stopping."
 
 
+_TURNS_MAX: Final = 64
+"""Of the event loop, for which those wait who were served first."""
+
+
 class _Held(NamedTuple):
     """An answer that waits for a commit."""
 
@@ -67,6 +72,7 @@ class DurableDriver(Driver):
         self._wanted = asyncio.Event()
         self._refusal: SqsError | None = None
         self._closing = False
+        self._committer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Do what fell due while nobody drove the engine, and begin to commit."""
@@ -126,7 +132,8 @@ class DurableDriver(Driver):
         if self._refusal is None:
             self._refusal = SqsError("ServiceUnavailable", _STOPPING)
         self._wanted.set()
-        await self._committer
+        if self._committer is not None:
+            await self._committer
         await self._journal.aclose()
 
     def _wake(self) -> None:
@@ -158,10 +165,11 @@ class DurableDriver(Driver):
             await self._wanted.wait()
             self._wanted.clear()
             while self._journal.is_behind:
+                await self._gather()
                 self._committing, self._held = self._held, {}
                 self._committing_count = self._journal.count
                 try:
-                    await self._journal.commit(self._clock.now_us())
+                    await self._journal.commit(self._clock.now_us(), stands=self._clock.manual)
                 except Exception as error:  # noqa: BLE001 - whatever it is, nothing can be kept any more
                     self._fail(error)
                     return
@@ -169,6 +177,14 @@ class DurableDriver(Driver):
                 done, self._committing = self._committing, {}
                 for held in done.values():
                     held.receiver.answer(held.response)
+
+    async def _gather(self) -> None:
+        """Let everybody be served whose request is there: a commit costs much the same for one as for many."""
+        for _ in range(_TURNS_MAX):
+            count = self._journal.count
+            await asyncio.sleep(0)
+            if self._journal.count == count:
+                return
 
     def _fail(self, error: Exception) -> None:
         self.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine import Engine
 from busframe_emulator.engine.changes import Changes
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from busframe_emulator.server.persistence.store import Store
 
 
+_SECOND_US: Final = 1_000_000
+
+
 class Journal:
     """Says what of an engine's changes is durable, and makes the rest so. One commit at a time.
 
     Attributes:
         engine: as it was put back, or the one that was begun since.
-        began_us: the engine's time when it was last heard of; 0 if it is new.
+        began_us: the engine's time when it was last heard of, or a second more; 0 if it is new.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Journal:
         self._changes = changes
         self._new_salt = new_salt
         self._erase: bytes | None = None
+        self._until_us = 0
         self._durable = changes.count
 
     @property
@@ -61,8 +65,13 @@ class Journal:
         self.engine = Engine(ids=Ids(salt), limits=limits, changes=self._changes)
         return self.engine
 
-    async def commit(self, now_us: int) -> None:
+    async def commit(self, now_us: int, *, stands: bool) -> None:
         """Make durable all that has changed up to now.
+
+        Args:
+            now_us: on the engine's clock.
+            stands: whether that clock stands; its time is then known exactly after a restart, and otherwise as far as
+                is needed for it not to go back.
 
         Raises:
             DataDirectoryError: it could not be written.
@@ -70,7 +79,12 @@ class Journal:
         count = self._changes.count
         delta = self._changes.take()
         erase, self._erase = self._erase, None
-        await self._store.write(delta, now_us, erase)
+        if stands:
+            self._until_us = now_us
+        elif now_us >= self._until_us:
+            # Written once in a while, since whatever is written costs a page of the file.
+            self._until_us = now_us + _SECOND_US
+        await self._store.write(delta, now_us, self._until_us, erase)
         self._durable = count
 
     async def aclose(self) -> None:
@@ -78,18 +92,21 @@ class Journal:
         await self._store.aclose()
 
 
-async def open_journal(directory: str | Path, limits: Limits | None, new_salt: Callable[[], int]) -> Journal:
+async def open_journal(
+    directory: str | Path, limits: Limits | None, new_salt: Callable[[], int], *, flush: bool
+) -> Journal:
     """Open a directory and put its engine back.
 
     Args:
         directory: made if it is not there.
         limits: of the engine.
         new_salt: draws 64 bits.
+        flush: have each commit on the disk itself before it counts as durable.
 
     Raises:
         DataDirectoryError: it cannot be used.
     """
-    store = await open_store(Path(directory), new_salt().to_bytes(SALT_BYTES))
+    store = await open_store(Path(directory), new_salt().to_bytes(SALT_BYTES), flush=flush)
     changes = Changes()
     try:
         engine, began_us = await store.load(partial(_put_back, limits=limits, changes=changes))

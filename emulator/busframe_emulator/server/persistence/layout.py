@@ -27,7 +27,7 @@ _TABLES: Final = """
 CREATE TABLE engine (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     salt BLOB NOT NULL,                     -- of identifiers and receipts
-    now_us INTEGER NOT NULL,                -- when the last commit was made
+    now_us INTEGER NOT NULL,                -- no commit was made later than that
     queues_made INTEGER NOT NULL,
     moves_made INTEGER NOT NULL
 ) STRICT;
@@ -42,7 +42,7 @@ CREATE TABLE queue (
     created_us INTEGER NOT NULL,
     modified_us INTEGER NOT NULL,
     purged_us INTEGER,
-    last_ordinal INTEGER NOT NULL,
+    last_ordinal INTEGER NOT NULL,          -- of the last message there ever was, unless a greater one is there
     UNIQUE (region, account, name)
 ) STRICT;
 
@@ -104,8 +104,14 @@ TABLES: Final = (
 """All that are emptied when all is reset; `engine` keeps its one row."""
 
 
-def open_file(connection: sqlite3.Connection, path: Path, salt: bytes) -> None:
-    """Make the file ready for use, and keep everybody else out of it. A new one begins with this salt.
+def open_file(connection: sqlite3.Connection, path: Path, salt: bytes, *, flush: bool) -> None:
+    """Make the file ready for use, and keep everybody else out of it.
+
+    Args:
+        connection: to the file.
+        path: of the file.
+        salt: of a new one.
+        flush: have each commit on the disk itself; if not, it is with the operating system.
 
     Raises:
         DataDirectoryError: it is not ours, damaged, newer than this program, or in use; it was not changed.
@@ -123,7 +129,7 @@ def open_file(connection: sqlite3.Connection, path: Path, salt: bytes) -> None:
                 _check_whole(connection, path)
         finally:
             connection.execute("ROLLBACK")
-        _set_up(connection, path)
+        _set_up(connection, path, flush=flush)
         if not version:
             _make(connection, salt)
     except sqlite3.Error as error:
@@ -166,12 +172,12 @@ def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
         raise DataDirectoryError(f"{path} is damaged: {found}")
 
 
-def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+def _set_up(connection: sqlite3.Connection, path: Path, *, flush: bool) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise DataDirectoryError(f"{path}: SQLite's write-ahead log cannot be used there; name a local disk")
-    # A commit is on the disk before anybody is told of it.
-    connection.execute("PRAGMA synchronous = FULL")
+    # NORMAL: a commit outlives the process, however that ends. FULL: and a loss of power.
+    connection.execute(f"PRAGMA synchronous = {'FULL' if flush else 'NORMAL'}")
     # Some systems build SQLite to overwrite deleted rows with zeros, which writes each message's page twice.
     connection.execute("PRAGMA secure_delete = OFF")
     connection.execute("PRAGMA cache_size = -16000")

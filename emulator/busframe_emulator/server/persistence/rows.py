@@ -32,7 +32,9 @@ _QUEUES_MAX: Final = 1 << 25
 _ORDINAL_MAX: Final = (1 << _ORDINAL_BITS) - 1
 
 _STATE: Final = Struct(">BIQQQQQ")
-"""State, receive count, place, due, received, first received, available. Of one length, whatever it says."""
+"""The fields of `StateRecord` from the third on. Of one length, whatever they say."""
+
+_pack_state: Final = _STATE.pack
 
 _decode_rare: Final = cast("Any", msgspec.msgpack.Decoder().decode)
 _encode_rare: Final = msgspec.msgpack.Encoder().encode
@@ -61,42 +63,21 @@ def last_message_number(queue: int) -> int:
 
 def write_state(record: StateRecord) -> Row:
     """Number and state of a message."""
-    return (
-        message_number(record.queue, record.ordinal),
-        _STATE.pack(
-            record.state,
-            record.receive_count,
-            record.place,
-            record.due_us,
-            record.received_us,
-            record.first_received_us,
-            record.available_us,
-        ),
-    )
+    return message_number(record.queue, record.ordinal), _pack_state(*record[2:])
 
 
 def write_message(record: AddedRecord) -> Row:
     """A row of `message`."""
-    rare = None if record.rare is None else _encode_rare(record.rare)
-    return (*write_state(record.state), record.sent_us, record.body, rare)
+    state, sent_us, body, rare = record
+    encoded = None if rare is None else _encode_rare(rare)
+    return message_number(state.queue, state.ordinal), _pack_state(*state[2:]), sent_us, body, encoded
 
 
 def read_messages(rows: Iterable[Row]) -> Iterable[AddedRecord]:
     """The messages of such rows."""
     for number, packed, sent_us, body, rare in rows:
-        state, receive_count, place, due_us, received_us, first_received_us, available_us = _STATE.unpack(packed)
-        record = StateRecord(
-            number >> _ORDINAL_BITS,
-            number & _ORDINAL_MAX,
-            state,
-            place,
-            due_us,
-            receive_count,
-            received_us,
-            first_received_us,
-            available_us,
-        )
-        yield AddedRecord(record, sent_us, body, None if rare is None else _read_rare(rare))
+        state = StateRecord(number >> _ORDINAL_BITS, number & _ORDINAL_MAX, *_STATE.unpack(packed))
+        yield AddedRecord(state, sent_us, body, None if rare is None else _read_rare(rare))
 
 
 def _read_rare(encoded: bytes) -> RareRecord:

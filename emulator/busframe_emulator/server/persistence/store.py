@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 from collections import deque
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+import msgspec
 
 from busframe_emulator.engine.records import Saved
 from busframe_emulator.server.persistence import rows
@@ -37,7 +40,7 @@ class Beginning(NamedTuple):
     """What a file says of its engine besides the records.
 
     Attributes:
-        now_us: when the last commit was made; 0 if none ever was.
+        now_us: no commit was made later than that; 0 if none ever was.
     """
 
     salt: bytes
@@ -50,6 +53,7 @@ class Store:
     def __init__(self, path: Path, thread: SqliteThread) -> None:
         self._path = path
         self._thread = thread
+        self._until_us = 0
         self._seen_last = 0
         self._seen: deque[tuple[int, int]] = deque()  # until when the rows up to this number are remembered
 
@@ -63,22 +67,23 @@ class Store:
             return await self._thread.run(partial(self._load, read=read))
         except sqlite3.Error as error:
             raise translate(error, self._path) from error
-        except (ValueError, TypeError, LookupError, OverflowError) as error:
+        except (ValueError, TypeError, LookupError, struct.error, msgspec.MsgspecError) as error:
             raise DataDirectoryError(f"{self._path} is damaged: {error}") from error
 
-    async def write(self, delta: Delta, now_us: int, erase: bytes | None = None) -> None:
-        """Write what changed; when this returns it is on the disk.
+    async def write(self, delta: Delta, now_us: int, until_us: int, erase: bytes | None = None) -> None:
+        """Write what changed; when this returns it is durable.
 
         Args:
             delta: what changed.
             now_us: on the engine's clock.
+            until_us: no commit will be made later than that before another such time is given.
             erase: the salt to begin anew with: nothing that was written before counts any more.
 
         Raises:
             DataDirectoryError: it could not be written, and nothing was. The store is of no more use.
         """
         try:
-            await self._thread.run(partial(self._write, delta=delta, now_us=now_us, erase=erase))
+            await self._thread.run(partial(self._write, delta, now_us, until_us, erase))
         except sqlite3.Error as error:
             raise translate(error, self._path) from error
 
@@ -118,16 +123,18 @@ class Store:
         )
         return read(Beginning(salt, now_us), saved)
 
-    def _write(self, connection: sqlite3.Connection, delta: Delta, now_us: int, erase: bytes | None) -> None:
+    def _write(
+        self, delta: Delta, now_us: int, until_us: int, erase: bytes | None, connection: sqlite3.Connection
+    ) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
             if erase is not None:
                 self._erase(connection, erase)
-            connection.execute(
-                "UPDATE engine SET now_us = ?, queues_made = coalesce(nullif(?, 0), queues_made),"
-                " moves_made = coalesce(nullif(?, 0), moves_made)",
-                (now_us, delta.queues_made, delta.moves_made),
-            )
+            if until_us != self._until_us or delta.queues_made or delta.moves_made:
+                connection.execute(
+                    "UPDATE engine SET now_us = ?, queues_made = max(?, queues_made), moves_made = max(?, moves_made)",
+                    (until_us, delta.queues_made, delta.moves_made),
+                )
             if delta.removed or delta.purged or delta.queues or delta.moves or delta.attempts:
                 _write_queues(connection, delta, now_us)
             for number, ordinal in delta.last_ordinals:
@@ -140,6 +147,7 @@ class Store:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+        self._until_us = until_us
 
     def _erase(self, connection: sqlite3.Connection, salt: bytes) -> None:
         for table in TABLES:
@@ -161,8 +169,13 @@ class Store:
             connection.execute("DELETE FROM deduplication WHERE number <= ?", (outdated,))
 
 
-async def open_store(directory: Path, salt: bytes) -> Store:
-    """Open the file in a directory, which is made if it is not there. A new file begins with this salt.
+async def open_store(directory: Path, salt: bytes, *, flush: bool) -> Store:
+    """Open the file in a directory, which is made if it is not there.
+
+    Args:
+        directory: where.
+        salt: a new file begins with.
+        flush: have each commit on the disk itself before it counts as durable.
 
     Raises:
         DataDirectoryError: it cannot be used.
@@ -170,7 +183,7 @@ async def open_store(directory: Path, salt: bytes) -> Store:
     path = _make_directory(directory) / FILE_NAME
     thread = await open_thread(path)
     try:
-        await thread.run(partial(open_file, path=path, salt=salt))
+        await thread.run(partial(open_file, path=path, salt=salt, flush=flush))
         _sync_directory(directory)
     except BaseException:
         await thread.aclose()
@@ -269,6 +282,11 @@ def _run(connection: sqlite3.Connection, template: str, columns: int, values: Se
     for first in range(0, len(values), _ROWS_MAX):
         part = values[first : first + _ROWS_MAX]
         count = 1 << (len(part) - 1).bit_length()
-        row = f"({', '.join('?' * columns)})"
         nulls = (None,) * (columns * (count - len(part)))
-        connection.execute(template.format(", ".join([row] * count)), (*chain.from_iterable(part), *nulls))
+        connection.execute(_statement(template, columns, count), (*chain.from_iterable(part), *nulls))
+
+
+@lru_cache(maxsize=128)
+def _statement(template: str, columns: int, count: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return template.format(", ".join([row] * count))
