@@ -30,7 +30,7 @@ check: test $(VENV)/check.installed   ## the tests and the static gates
 	$(BIN)/deptry .
 	$(BIN)/codespell
 
-bench: $(VENV)/test.installed   ## every figure of docs/benchmarks.md, beside whichever peers are installed
+bench: $(VENV)/test.installed $(VENV)/bench.installed   ## every figure of docs/benchmarks.md, beside whichever peers are installed
 	$(BIN)/python -m benchmarks.emulator
 	$(BIN)/python -m pytest benchmarks -m "not slow" -p no:randomly --benchmark-only $(ARGS)
 

@@ -20,3 +20,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(
                 f"{bench.fullname.removeprefix('benchmarks/'):<60} {messages / bench.stats.median:>12,.0f}"
             )
+    for bench in session.benchmarks:
+        if lines := cast("list[str]", bench.extra_info.get("lines", [])):
+            terminalreporter.section(bench.fullname.removeprefix("benchmarks/"))
+            for line in lines:
+                terminalreporter.write_line(line)
