@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 _FLUSH_S: Final = 0.003
 """Between a write to the log and the first look: the usual time of a flush. Also what a busy log costs at most."""
 
-_LOOKS_S: Final = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""From look to look after a write; the last for ever."""
+_LOOKS_S: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.1, 0.3, 1.0)
+"""From look to look after a write; the last for ever. Doubling, so that on a slow disk a commit is seen before the time
+its flush took has passed again: within 16 ms of a flush that took 33 ms."""
 
 
 class Waiter:
