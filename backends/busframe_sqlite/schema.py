@@ -169,18 +169,27 @@ def open_file(connection: sqlite3.Connection, settings: Settings) -> None:
 def _check_whose(connection: sqlite3.Connection, path: Path) -> int:
     """Tell the file's version, 0 for an empty file. Inside a transaction, or another process may change it half-way."""
     application_id = _pragma(connection, "application_id")
-    version = _pragma(connection, "user_version")
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application_id == APPLICATION_ID:
-        if version > len(MIGRATIONS):
-            raise StorageError(
-                f"{path} was written by a newer version of this program (layout {version}, this one knows "
-                f"{len(MIGRATIONS)}): update busframe, or name another path"
-            )
-        return version
-    if application_id or version or objects:
+        return check_version(connection, path)
+    if application_id or objects or _pragma(connection, "user_version"):
         raise StorageError(f"{path} is the SQLite file of another program: name another path")
     return 0
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Tell the version of a file of ours. Asked again whenever others have changed it: they may be newer than we are.
+
+    Raises:
+        StorageError: it is newer than this program.
+    """
+    version = _pragma(connection, "user_version")
+    if version > len(MIGRATIONS):
+        raise StorageError(
+            f"{path} was written by a newer version of this program (layout {version}, this one knows "
+            f"{len(MIGRATIONS)}): update busframe, or name another path"
+        )
+    return version
 
 
 def _switch_to_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:

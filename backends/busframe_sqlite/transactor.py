@@ -21,6 +21,7 @@ from busframe import runtime
 from busframe.errors import BusframeError
 from busframe_sqlite.errors import primary_code, translate
 from busframe_sqlite.receipts import Receipts
+from busframe_sqlite.schema import check_version
 from busframe_sqlite.transaction import Memory, Transaction
 
 if TYPE_CHECKING:
@@ -206,6 +207,7 @@ class Transactor:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version == self._memory.data_version:
             return False
+        check_version(self._connection, self._settings.path)
         self._memory.data_version = version
         self._memory.forget()
         return True
