@@ -28,7 +28,7 @@ def filled(directory: Path) -> Path:
     """A directory that was in use, with some messages in it; its file."""
     with run_in_thread(data=directory) as server:
         sqs = client_of(server)
-        url = sqs.create_queue(QueueName="orders", Attributes={"DelaySeconds": "1"})["QueueUrl"]
+        url = sqs.create_queue(QueueName="orders", Attributes={"VisibilityTimeout": "77"})["QueueUrl"]
         for _ in range(20):
             sqs.send_message_batch(
                 QueueUrl=url, Entries=[{"Id": str(number), "MessageBody": "x" * 1000} for number in range(10)]
@@ -189,7 +189,7 @@ def test_queues_from_the_start_are_added_to_those_that_are_kept(tmp_path: Path) 
             attributes = sqs.get_queue_attributes(QueueUrl=urls[1], AttributeNames=["All"])["Attributes"]
         assert [url.rpartition("/")[2] for url in urls] == ["dead", "orders"]
         assert attributes["ApproximateNumberOfMessages"] == "200"
-        assert attributes["DelaySeconds"] == "1"
+        assert attributes["VisibilityTimeout"] == "77"
         assert "dead" in attributes["RedrivePolicy"]
 
 
