@@ -355,3 +355,35 @@ def test_a_receive_that_waits_is_the_same_receive_however_often_it_is_tried() ->
     world.pass_s(1)
     assert world.answers() == {waiter: ["a"]}
     assert queue.bodies() == "b"
+
+
+def test_a_message_whose_copy_was_not_taken_comes_back_behind_the_others() -> None:
+    world = World(chooser=Scripted({("recv.dup", ("work", 1, 1)): 1}))
+    queue = world.queue()
+    queue.send("a")
+    delivery = queue.one()
+    queue.send("b")
+    queue.release(delivery)
+    assert queue.bodies() == "b a"
+
+
+def test_a_visible_message_that_was_deleted_comes_back_behind_the_others() -> None:
+    world = World(chooser=Scripted({("delete.zombie", ("work", 1, 1)): us(5)}))
+    queue = world.queue()
+    queue.send("a")
+    delivery = queue.one(visibility_s=0)
+    queue.send("b")
+    queue.delete(delivery)
+    world.pass_s(5)
+    assert queue.bodies() == "b a"
+
+
+def test_a_copy_is_handed_out_when_a_delete_makes_room_in_flight() -> None:
+    chooser = Scripted({("recv.dup", ("work", 1, 1)): 1, ("delete.zombie", ("work", 2, 1)): us(5)})
+    world = World(chooser=chooser, limits=Limits(in_flight_max=2))
+    queue = world.queue()
+    queue.send_all("a b")
+    _, other = queue.receive(2)
+    waiter = queue.poll()
+    queue.delete(other)
+    assert world.answers() == {waiter: ["a"]}

@@ -286,3 +286,17 @@ def test_a_long_poll_that_only_moves_messages_waits_on() -> None:
     queue.send("b")
     assert world.answers() == {waiter: ["b"]}
     world.engine.apply(world.now_us, Receive(queue=dead.address))
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+def test_a_dead_letter_is_as_old_as_its_retention_counts(*, fifo: bool) -> None:
+    world = World()
+    make, suffix = (world.fifo, ".fifo") if fifo else (world.queue, "")
+    dead = make(f"dead{suffix}")
+    queue = make(f"work{suffix}", redrive=Redrive(dead.address, 1))
+    sent_us = world.now_us
+    queue.send("a", group="g" if fifo else None)
+    queue.receive(visibility_s=0)
+    world.pass_s(10)
+    queue.receive()
+    assert dead.view().oldest_sent_us == (world.now_us if fifo else sent_us)

@@ -135,3 +135,17 @@ def test_where_it_is_set_so_hiding_takes_a_visible_message_away_again() -> None:
     assert queue.bodies(visibility_s=100) == "b"
     world.pass_s(5)
     assert queue.bodies() == "a"
+
+
+@pytest.mark.parametrize("tenant", [None, "t"])
+def test_a_visible_message_that_was_hidden_again_comes_back_behind_the_others(tenant: str | None) -> None:
+    world = World(limits=Limits(rehide_expired=True))
+    queue = world.queue()
+    for body in "ab":
+        queue.send(body, group=tenant)
+    delivery = queue.one(visibility_s=5)
+    world.pass_s(5)
+    queue.send("c", group=tenant)
+    queue.hide(delivery, 1)
+    queue.release(delivery)
+    assert queue.bodies() == "b c a"
