@@ -65,6 +65,28 @@ def test_it_says_where_it_listens_and_stops_when_told(
     assert process.communicate() == ("", "")
 
 
+def test_it_stops_at_once_whoever_is_connected(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("--port", "0")
+    host, port = exported(process)["AWS_ENDPOINT_URL_SQS"].removeprefix("http://").split(":")
+    idle, half, poll, lazy = (socket.create_connection((host, int(port)), timeout=10) for _ in range(4))
+    half.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    # One that asks for far more than the buffers between hold, and reads nothing of it.
+    lazy.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n" * 5_000)
+    for action, body in (
+        ("CreateQueue", '{"QueueName":"q"}'),
+        ("ReceiveMessage", '{"QueueUrl":"q","WaitTimeSeconds":20}'),
+    ):
+        head = f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: AmazonSQS.{action}\r\nContent-Length: {len(body)}\r\n\r\n"
+        poll.sendall(f"{head}{body}".encode())
+    assert b"QueueUrl" in poll.recv(10_000)
+    process.send_signal(signal.SIGINT)
+    assert poll.recv(10_000).endswith(b"\r\n\r\n{}")
+    assert process.wait(timeout=5) == 0
+    assert process.communicate() == ("", "")
+    for connection in (idle, half, poll, lazy):
+        connection.close()
+
+
 def test_with_keys_of_its_own_it_suggests_no_other(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
     keys.write_text('[keys.AKID]\nsecret = "s"\naccount = "111111111111"\n')

@@ -297,3 +297,10 @@ def test_a_list_of_one_needs_no_number(ask: Callable[..., Answer]) -> None:
 def test_a_refusal_that_repeats_what_xml_cannot_say_is_xml_all_the_same(ask: Callable[..., Answer]) -> None:
     answer = ask({"Action": "SendMessage", "MessageBody": "x", "MessageGroupId": "a\x01\ufffe\t"}, path=ORDERS)
     assert answer.one("Message").startswith("Value a\ufffd\ufffd\t for parameter MessageGroupId is invalid.")
+
+
+def test_members_answer_to_their_own_names_too(ask: Callable[..., Answer]) -> None:
+    ask({"Action": "CreateQueue", "QueueName": "orders", "Tags.1.Key": "a", "Tags.1.Value": "b"})
+    answer = ask({"Action": "ListQueueTags"}, path=ORDERS)
+    assert answer.text.startswith(f'<?xml version="1.0"?><ListQueueTagsResponse xmlns="{SPACE[1:-1]}">')
+    assert (answer.all("Key"), answer.all("Value")) == (["a"], ["b"])

@@ -81,9 +81,13 @@ def to_object(action: type[Struct], node: Node) -> dict[str, object]:
     """What `reading.read` takes: the members of an action, or of a part of one, that were given."""
     members: dict[str, object] = {}
     for member in members_of(action):
-        given = node.below.get(member.extra.get("query", member.name)) or node.below.get(member.name)
-        if given is not None:
-            members[member.name] = _to_value(member.kind, member.extra, given)
+        name = member.name
+        # CreateQueue's "tags" begins with a small letter in JSON only.
+        for spelling in (member.extra.get("query", name), name, name[0].upper() + name[1:]):
+            given = node.below.get(spelling)
+            if given is not None:
+                members[name] = _to_value(member.kind, member.extra, given)
+                break
     return members
 
 
