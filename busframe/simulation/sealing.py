@@ -1,0 +1,115 @@
+"""For the time of a run the program sees virtual time and a seed wherever it looks, and is refused the rest by name.
+
+What is exchanged: the clocks of `time`, the source of `uuid`, `secrets`, `os.urandom` and the global generator of
+`random`, and the ways to a thread. What is refused: threads (or they are run at once, in place), sleeping without
+awaiting, sockets, processes. Each is put back at the end. A program that took such a function out of its module before
+the run (`from time import time`) keeps the real one; running a seed twice shows that.
+"""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - one of the ways to a thread
+import os
+import random  # noqa: TID251 - its global generator is seeded here
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
+
+import anyio
+import anyio.to_thread
+
+from busframe.simulation.errors import SimulationEscapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+Threads = Literal["forbid", "inline"]
+"""What becomes of a function that is to run in a thread: it is refused, or run in place after one step."""
+
+EPOCH_S: Final = 1_900_000_000
+"""Wall-clock time at the start of each run: in 2030, so that nobody mistakes it for a real one."""
+
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@contextmanager
+def sealed(now_s: Callable[[], float], *, seed: int, threads: Threads) -> Generator[None, None, None]:
+    """Exchange and refuse; see the head of this file.
+
+    Args:
+        now_s: virtual seconds since the start of the run.
+        seed: of everything that is random to the program itself.
+        threads: what becomes of functions that are to run in threads.
+    """
+    chance = random.Random(seed)  # noqa: S311 # chance for tests, not for secrets
+    to_thread = _in_place if threads == "inline" else _refuse_thread
+    state = random.getstate()
+    with ExitStack() as patches:
+        exchange = _Exchange(patches)
+        exchange(time, "time", lambda: EPOCH_S + now_s())
+        exchange(time, "time_ns", lambda: round((EPOCH_S + now_s()) * _NANOSECONDS))
+        exchange(time, "monotonic", now_s)
+        exchange(time, "monotonic_ns", lambda: round(now_s() * _NANOSECONDS))
+        exchange(time, "sleep", _refuse("time.sleep", "await anyio.sleep: blocking stops virtual time"))
+        exchange(os, "urandom", chance.randbytes)
+        exchange(random, "_urandom", chance.randbytes)  # of SystemRandom, and so of secrets
+        exchange(anyio.to_thread, "run_sync", to_thread("anyio.to_thread.run_sync"))
+        exchange(asyncio, "to_thread", to_thread("asyncio.to_thread"))
+        if trio := sys.modules.get("trio"):
+            exchange(trio.to_thread, "run_sync", to_thread("trio.to_thread.run_sync"))
+        exchange(threading.Thread, "start", _refuse("threading.Thread.start", "threads do not know virtual time"))
+        network = "there is no network in virtual time; use memory://, or hand in a fake"
+        for method in ("connect", "connect_ex", "bind", "listen"):
+            exchange(socket.socket, method, _refuse(f"socket.{method}", network))
+        exchange(subprocess.Popen, "__init__", _refuse("subprocess.Popen", "processes do not know virtual time"))
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(state)
+
+
+class _Exchange:
+    def __init__(self, patches: ExitStack) -> None:
+        self._patches = patches
+
+    def __call__(self, owner: Any, name: str, replacement: object) -> None:
+        # A method that a class inherits is taken away again, not written down in it.
+        own = name in vars(owner)
+        before = getattr(owner, name)
+        setattr(owner, name, replacement)
+        if own:
+            self._patches.callback(setattr, owner, name, before)
+        else:
+            self._patches.callback(delattr, owner, name)
+
+
+def _refuse(what: str, instead: str) -> Callable[..., NoReturn]:
+    def refuse(*_args: object, **_options: object) -> NoReturn:
+        raise SimulationEscapeError(what, instead)
+
+    return refuse
+
+
+def _refuse_thread(what: str) -> Callable[..., Any]:
+    async def refuse(*_args: object, **_options: object) -> NoReturn:
+        await anyio.lowlevel.checkpoint()
+        raise SimulationEscapeError(
+            what, "threads do not know virtual time; threads='inline' runs the function in place"
+        )
+
+    return refuse
+
+
+def _in_place(what: str) -> Callable[..., Any]:
+    hands_on = what.startswith("asyncio")
+
+    async def run(function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+        await anyio.lowlevel.checkpoint()
+        return function(*args, **options) if hands_on else function(*args)
+
+    return run
