@@ -13,6 +13,7 @@ from busframe_emulator.wire.verified import Key, Keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
 KEY = Key(access_key="AKID", secret="s", account="0" * 12)  # noqa: S106 - nobody's
 MODES: dict[str, dict[str, Any]] = {
@@ -20,6 +21,7 @@ MODES: dict[str, dict[str, Any]] = {
     "policies": {"enforce_policies": True},
     "keys": {"keys": Keys(keys=[KEY]), "enforce_policies": True},
     "pages": {"cors": ["*"]},
+    "data": {},  # and a folder to keep all in
 }
 
 
@@ -41,14 +43,15 @@ class Watched:
 
 
 @pytest.fixture
-def watch() -> Callable[[str], Any]:
+def watch(tmp_path: Path) -> Callable[[str], Any]:
     """Run a server in one of `MODES`."""
 
     @contextmanager
     def run(mode: str) -> Generator[Watched]:
         # Names are free again at once, or there would soon be no queues.
         limits = Limits(recreate_after_us=0, purge_interval_us=0)
-        with run_in_thread(limits=limits, **MODES[mode]) as server:
+        data = tmp_path if mode == "data" else None
+        with run_in_thread(limits=limits, data=data, **MODES[mode]) as server:
             yield Watched(server)
 
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,36 @@ from emulator_fuzz.wire import Line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from emulator_fuzz.conftest import Watched
+
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", range(2))
 def test_every_request_is_answered(watch: Callable[[str], Any], mode: str, seed: int) -> None:
     with watch(mode) as watched:
         ask_at_random(watched, seed, requests=400)
+
+
+def test_what_was_asked_at_random_is_there_after_a_restart(watch: Callable[[str], Any]) -> None:
+    for seed in range(20, 23):
+        with watch("data") as watched:
+            ask_at_random(watched, seed, requests=300)
+            before = held(watched)
+        with watch("data") as watched:
+            assert held(watched) == before, f"seed {seed}"
+
+
+def held(watched: Watched) -> tuple[list[str], int]:
+    """The queues, and how many messages they have in whatever state. All together: a task may be moving some."""
+    line = Line(watched.port)
+    line.send(Asked("GET", "/_busframe/queues", {}, b"").encode())
+    answer = line.read()
+    line.close()
+    assert answer is not None
+    queues: list[dict[str, Any]] = json.loads(answer.body)["queues"]
+    counts = ("visible", "in_flight", "delayed")
+    total = sum(queue[count] for queue in queues for count in counts)
+    return [f"{queue['account']}/{queue['name']}" for queue in queues], total
 
 
 @pytest.mark.slow
