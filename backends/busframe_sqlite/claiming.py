@@ -204,6 +204,7 @@ def _dead_letter_queue(transaction: Transaction, queue: Queue) -> Queue | None:
 
 def _move(transaction: Transaction, source: Queue, target: Queue, rows: Sequence[_Row]) -> None:
     transaction.touched.add(target.name)
+    sweep(transaction, target)  # see `Sending`
     transaction.unexpired_until_us.pop(target.id, None)
     if not target.ordered:
         # The time of the send stays: a message does not live longer because it failed.

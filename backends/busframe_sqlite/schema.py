@@ -158,6 +158,8 @@ def open_file(connection: sqlite3.Connection, settings: Settings) -> None:
             version = _check_whose(connection, path)
         _switch_to_write_ahead_log(connection, path)
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
+        # macOS flushes no further than to the drive's own memory unless told to; elsewhere this means nothing.
+        connection.execute(f"PRAGMA fullfsync = {settings.synchronous == 'full':d}")
         if version < len(MIGRATIONS):
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 _migrate(connection, path)

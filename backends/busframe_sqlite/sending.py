@@ -11,6 +11,7 @@ from busframe.errors import MessageTooLargeError
 from busframe.message import Failed, MessageId, QueueName, Sent
 from busframe_sqlite.clock import to_us
 from busframe_sqlite.groups import note_appended
+from busframe_sqlite.sweeping import sweep
 from busframe_sqlite.transaction import DEDUPLICATION_WINDOW_US, NewMessage
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Sending:
     def carry_out(self, transaction: Transaction, asked: Sequence[Batch]) -> Sequence[Sequence[SendOutcome]]:
         """See `busframe_sqlite.transactor.Work`."""
         desk = _Desk(transaction, transaction.queue(self.queue_name))
+        # Whoever adds also clears away: nobody may ever receive from a dead-letter queue. What is left is for the next.
+        sweep(transaction, desk.queue)
         if desk.queue.ordered:
             desk.recall(asked)
         outcomes = [

@@ -89,6 +89,7 @@ async def wait_for_single_messages(backend: SqliteBackend, count: int) -> list[f
 
 async def wait_in_vain(backend: SqliteBackend, receivers: int, seconds: float) -> float:
     """The share of a processor that waiting receivers cost."""
+    share = 0.0
     async with anyio.create_task_group() as tasks:
         for _ in range(receivers):
             tasks.start_soon(lambda: backend.receive(WORK, limit=1, wait_s=60, lease_s=60))

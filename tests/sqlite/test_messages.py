@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from busframe.message import Received, SettleOutcome
     from busframe_sqlite.backend import SqliteBackend
     from busframe_sqlite.clock import ManualClock
+    from busframe_sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
 
@@ -234,3 +235,23 @@ async def test_what_the_file_cannot_do_is_refused_by_name(backend: SqliteBackend
 
 def _with_dead_letters(dead: QueueName) -> QueueSpec:
     return QueueSpec(name=QueueName("newer"), dead_letters=DeadLetters(queue=dead, max_receive_count=1))
+
+
+async def test_a_queue_nobody_receives_from_does_not_keep_what_is_beyond_its_retention(
+    backend: SqliteBackend, clock: ManualClock
+) -> None:
+    def count(transaction: Transaction) -> int:
+        ((messages,),) = transaction.fetch("SELECT count(*) FROM message")
+        return int(messages)
+
+    await backend.provision(Plan(queues=(QueueSpec(name=DEAD, retention_s=60),)))
+    await backend.send(DEAD, [Outgoing(body="old")] * 5)
+    clock.advance(60)
+    await backend.send(DEAD, [Outgoing(body="new")])
+    assert await backend.committer.run(count) == 1
+    await backend.send(WORK, [Outgoing(body="poison")])
+    for _ in range(3):
+        await backend.settle(WORK, [Release(receipt=(await _take(backend)).receipt)])
+    clock.advance(60)
+    assert await backend.receive(WORK, limit=1, wait_s=0, lease_s=30) == []
+    assert await backend.committer.run(count) == 1
