@@ -36,16 +36,18 @@ class _Batch(Generic[E, O]):
 
     Attributes:
         size: of all of them.
+        withdrawn: some of the entries are `_WITHDRAWN`.
         full: nothing more goes in.
         aged: has waited through one look of the clock already.
         told: set when `outcomes` is, or `error`; made by the first submitter who waits for it.
     """
 
-    __slots__ = ("aged", "entries", "error", "full", "outcomes", "size", "told")
+    __slots__ = ("aged", "entries", "error", "full", "outcomes", "size", "told", "withdrawn")
 
     def __init__(self) -> None:
         self.entries: list[E] = []
         self.size = 0
+        self.withdrawn = False
         self.full = False
         self.aged = False
         self.told: anyio.Event | None = None
@@ -67,7 +69,7 @@ class Batcher(Generic[E, O]):
         tasks: runs the calls; has to live until the batcher is closed.
         call: takes 1 to `entries_max` entries and returns one outcome for each, in order.
         entries_max: most entries in one call.
-        bytes_max: largest sum of `size` over one call; an entry larger than that goes alone.
+        bytes_max: largest sum of `size` over one call, where `size` is given; an entry larger than that goes alone.
         size: what an entry counts toward `bytes_max`; None counts nothing.
         calls_max: how many calls may be under way. A further one starts for a full batch, or one that has waited.
     """
@@ -122,6 +124,7 @@ class Batcher(Generic[E, O]):
         except BaseException:
             if batch in self._waiting:
                 batch.entries[index] = cast("E", _WITHDRAWN)  # taken out before the call
+                batch.withdrawn = True
             raise
         if batch.error is not None:
             raise _own(batch.error)
@@ -136,11 +139,14 @@ class Batcher(Generic[E, O]):
     # --- gathering --------------------------------------------------------------------------------------------------
 
     def _join(self, entry: E) -> tuple[_Batch[E, O], int]:
-        size = self._size(entry) if self._size else 0
         waiting = self._waiting
         batch = waiting[-1] if waiting else None
-        if batch is not None and self._bytes_max and batch.size + size > self._bytes_max:
-            batch.full = True
+        if self._size is not None:
+            size = self._size(entry)
+            if batch is not None and batch.size + size > self._bytes_max:
+                batch.full = True
+        else:
+            size = 0
         if batch is None or batch.full:
             batch = _Batch()
             waiting.append(batch)
@@ -205,7 +211,7 @@ class Batcher(Generic[E, O]):
         try:
             while self._waiting:
                 batch = self._waiting.popleft()
-                if _WITHDRAWN in batch.entries:
+                if batch.withdrawn:
                     await self._make_call_without_withdrawn(batch)
                 else:
                     batch.tell(*await self._try(batch.entries))

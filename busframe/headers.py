@@ -24,7 +24,7 @@ HEADERS: Final = "busframe"
 BASE64: Final = "base64"
 
 
-class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Headers(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What the bus says about a message. Names it does not know are passed over: another version wrote them.
 
     Attributes:

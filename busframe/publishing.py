@@ -88,11 +88,14 @@ class Publisher:
             InvalidArgumentError: one of the queues cannot take it; nothing was sent.
             BackendError: the recipient list cannot be read; nothing was sent.
         """
-        rows = await self._recipients_of(message)
+        rows = self._routes.everybody(message.headers.type)
+        if rows is None:
+            rows = await self._recipients_of(message)
         if not rows:
             _log.info("nobody has subscribed to %s: this message reaches nobody", message.headers.type)
             return ()
-        message.require_fits([row.queue for row in rows])
+        for row in rows:
+            message.require_fits(row.queue)
         if len(rows) == 1:
             return await self._send_to_one(message, rows[0])
         return await self._spread(_Fanout(message), rows)

@@ -211,7 +211,7 @@ class Live:
             ordered = command_queue(kind, ordered=True)
             queue = ordered if ordered in self._registry.groups else queue
         message = self._writer.write(command, kind, options)
-        message.require_fits((queue,))
+        message.require_fits(queue)
         try:
             return (await self._sender.send(queue, message.for_queue(queue))).message_id
         except QueueNotFoundError as error:

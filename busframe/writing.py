@@ -17,14 +17,12 @@ from busframe.codec import check, encode, key_of
 from busframe.delivery import current_delivery
 from busframe.errors import InvalidArgumentError
 from busframe.headers import HEADERS, Headers, encode_headers
-from busframe.message import Outgoing, group_of, is_ordered
+from busframe.message import Checked, group_of, is_ordered, size_of_attribute, size_of_text
 from busframe.tracing import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from busframe.cloudevents import CloudEvents
-    from busframe.message import QueueName
+    from busframe.message import Outgoing, QueueName
     from busframe.message_type import MessageType
     from busframe.tracing import Propagator
 
@@ -39,7 +37,7 @@ class SendOptions(TypedDict, total=False):
     correlation_id: str | None
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the sender of one message says about it; see `Live.publish`."""
 
     delay_s: float = 0.0
@@ -52,11 +50,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 PLAIN = Options()
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class Written(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message, ready for whichever queue.
 
     Attributes:
         data: the payload as text; the body too, unless it is in an envelope.
+        size_bytes: of the body and the attributes, as SQS counts them.
         delay_s: what is left of the wish for a delay when the broker's longest is used; `headers.due_s` has the rest.
     """
 
@@ -64,21 +63,21 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     body: str
     attributes: Mapping[str, str | bytes]
+    size_bytes: int
     delay_s: float
 
-    def require_fits(self, queues: Iterable[QueueName]) -> None:
-        """Make sure the message can go to all of these queues.
+    def require_fits(self, queue: QueueName) -> None:
+        """Make sure the message can go to a queue.
 
         Raises:
-            InvalidArgumentError: a queue is ordered, and the message has no key or a delay.
+            InvalidArgumentError: the queue is ordered, and the message has no key or a delay.
         """
-        for queue in queues:
-            if is_ordered(queue):
-                if self.headers.key is None:
-                    raise InvalidArgumentError("key", None, f"text: queue {queue} is ordered by it")
-                if self.delay_s:
-                    allowed = f"0: queue {queue} is ordered, and in it a message would hold up those behind it"
-                    raise InvalidArgumentError("delay_s", self.delay_s, allowed)
+        if is_ordered(queue):
+            if self.headers.key is None:
+                raise InvalidArgumentError("key", None, f"text: queue {queue} is ordered by it")
+            if self.delay_s:
+                allowed = f"0: queue {queue} is ordered, and in it a message would hold up those behind it"
+                raise InvalidArgumentError("delay_s", self.delay_s, allowed)
 
     def marked(self) -> Written:
         """The same message, with headers that say that it may come twice. In an envelope there is no place for that."""
@@ -86,7 +85,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
             return self
         headers = msgspec.structs.replace(self.headers, again=True)
         attributes = {**self.attributes, HEADERS: encode_headers(headers)}
-        return msgspec.structs.replace(self, headers=headers, attributes=attributes)
+        size_bytes = _size(self.body, attributes)
+        return msgspec.structs.replace(self, headers=headers, attributes=attributes, size_bytes=size_bytes)
 
     def for_queue(self, queue: QueueName) -> Outgoing:
         """Make the copy for one queue.
@@ -94,18 +94,22 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
         The broker's message group is the key on an ordered queue. On any other it is whom the broker is to be fair
         among: the tenant, or else the key.
         """
+        # What `Outgoing` would look for cannot be there: all of it is JSON, base64 or text that was looked at, and
+        # groups are named by `group_of`.
         headers = self.headers
         if is_ordered(queue):
-            return Outgoing(
+            return Checked(
                 body=self.body,
                 attributes=self.attributes,
+                size_bytes=self.size_bytes,
                 group=None if headers.key is None else group_of(headers.key),
                 deduplication_id=group_of(headers.id),
             )
         share = headers.key if headers.tenant is None else headers.tenant
-        return Outgoing(
+        return Checked(
             body=self.body,
             attributes=self.attributes,
+            size_bytes=self.size_bytes,
             delay_s=self.delay_s,
             group=None if share is None else group_of(share),
         )
@@ -147,7 +151,7 @@ class Writer:
         data, encoding = encode(payload, kind)
         if self._check_schema:
             check(data, kind, encoding)
-        delay_s, due_s = self._delays(options.delay_s)
+        delay_s, due_s = self._delays(options.delay_s) if options.delay_s else (0.0, None)
         cause = current_delivery()
         correlation_id = options.correlation_id
         causation_id = None
@@ -174,7 +178,14 @@ class Writer:
             body, attributes = data, {HEADERS: encode_headers(headers)}
         else:
             body, attributes = self._envelope.write(headers, data, kind.form), {CONTENT_TYPE: STRUCTURED_JSON}
-        return Written(headers=headers, data=data, body=body, attributes=attributes, delay_s=delay_s)
+        return Written(
+            headers=headers,
+            data=data,
+            body=body,
+            attributes=attributes,
+            size_bytes=_size(body, attributes),
+            delay_s=delay_s,
+        )
 
     def _delays(self, wished_s: float) -> tuple[float, float | None]:
         """Split a delay into what the broker can do and, if that is not all of it, when the message is due."""
@@ -183,6 +194,13 @@ class Writer:
         if wished_s <= self._delay_s_max:
             return wished_s, None
         return self._delay_s_max, runtime.wall_s() + wished_s
+
+
+def _size(body: str, attributes: Mapping[str, str | bytes]) -> int:
+    size = size_of_text(body)
+    for name, value in attributes.items():
+        size += size_of_attribute(name, value)
+    return size
 
 
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:

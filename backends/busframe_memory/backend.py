@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 
@@ -47,7 +47,6 @@ from busframe_emulator.engine.requests import (
     DeleteQueue,
     GetQueue,
     ListQueues,
-    MessageAttribute,
     Outcomes,
     PurgeQueue,
     QueueNames,
@@ -68,7 +67,7 @@ if TYPE_CHECKING:
     from busframe.config import BackendUrl
     from busframe.message import Extension, Outgoing, SendOutcome, Settlement, SettleOutcome
     from busframe_emulator.engine.inspection import MessageSeen
-    from busframe_emulator.engine.requests import Delivery, Reply, Request
+    from busframe_emulator.engine.requests import Delivery, MessageAttribute, Reply, Request
 
 _SECOND_US: Final = 1_000_000
 _REGION: Final = "memory"
@@ -325,17 +324,12 @@ def _settings(spec: QueueSpec) -> Mapping[str, object]:
 
 
 def _send(address: QueueAddress, message: Outgoing) -> Send:
-    attributes = None
-    if message.attributes:
-        attributes = {
-            name: MessageAttribute("String" if isinstance(value, str) else "Binary", value)
-            for name, value in message.attributes.items()
-        }
     return Send(
         address,
         message.body,
         message.size_bytes,
-        attributes,
+        # The engine hands attributes on unseen; in this process nobody else looks at them, so they stay as they are.
+        cast("Mapping[str, MessageAttribute]", message.attributes) or None,
         # 0 would override the queue's delay; the contract has no such wish.
         int(message.delay_s * _SECOND_US) or None,
         message.group,
@@ -343,13 +337,16 @@ def _send(address: QueueAddress, message: Outgoing) -> Send:
     )
 
 
+def _attributes(handed_on: Mapping[str, MessageAttribute] | None) -> Mapping[str, str | bytes]:
+    return cast("Mapping[str, str | bytes] | None", handed_on) or {}
+
+
 def _received(delivery: Delivery) -> Received:
-    attributes = delivery.attributes
     return Received(
         message_id=MessageId(delivery.message_id),
         receipt=Receipt(delivery.receipt),
         body=delivery.body,
-        attributes={name: attribute.value for name, attribute in attributes.items()} if attributes else {},
+        attributes=_attributes(delivery.attributes),
         receive_count=delivery.receive_count,
         sent_at_s=delivery.sent_us / _SECOND_US,
         group=delivery.group,
@@ -364,7 +361,7 @@ def _peeked(message: MessageSeen) -> Peeked:
         position=str(message.ordinal),
         message_id=MessageId(message.message_id),
         body=message.body,
-        attributes={name: attribute.value for name, attribute in message.attributes.items()},
+        attributes=_attributes(message.attributes),
         state=message.state,
         due_at_s=None if message.due_us is None else message.due_us / _SECOND_US,
         receive_count=message.receive_count,

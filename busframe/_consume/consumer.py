@@ -219,10 +219,15 @@ class Consumer:
         if isinstance(opened, Exception):
             self._services.start_soon(self._conclude, lease, opened, _FOREIGN)
             return True
+        handler, delivery = opened
         lease.scope = scope
         error: Exception | None = None
         try:
-            await _call(*opened)
+            if handler.timeout_s is None:
+                await handler(delivery)
+            else:
+                with anyio.fail_after(handler.timeout_s):
+                    await handler(delivery)
         except Exception as raised:  # noqa: BLE001 - whatever a handler raises, its policy decides
             error = raised
         except BaseException as raised:  # noqa: BLE001 - raised again unless it is the handler's own
@@ -232,12 +237,13 @@ class Consumer:
         if lease.lost:
             self._lose(lease)
         elif error is not None:
-            self._services.start_soon(self._conclude, lease, error, opened[0].retry)
+            self._services.start_soon(self._conclude, lease, error, handler.retry)
         elif self._ordered:
             self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged_in_order)
         else:
             self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged)
-            self._next(lease)
+            if lease.lane is not None:
+                self._next(lease)
         return not isinstance(error, HandlerCancelledError)
 
     def _judge_interruption(self, lease: Lease, raised: BaseException) -> Exception:
@@ -330,11 +336,3 @@ class Consumer:
     async def _give_back(self, lease: Lease) -> None:
         await self._concluder.give_back(lease)
         self._let_go(lease)
-
-
-async def _call(handler: Handler, delivery: Delivery[object]) -> None:
-    if handler.timeout_s is None:
-        await handler(delivery)
-    else:
-        with anyio.fail_after(handler.timeout_s):
-            await handler(delivery)

@@ -18,13 +18,13 @@ from busframe.errors import BackendError, LeaseLostError, ReceiptInvalidError, U
 from busframe.message import Extension, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from anyio.abc import TaskGroup
 
     from busframe.backend import Backend
     from busframe.delivery import Delivery
-    from busframe.message import QueueName, Received, SettleOutcome
+    from busframe.message import QueueName, Received, Settlement, SettleOutcome
     from busframe.registry import Handler
 
 DUE_AFTER: Final = (0.4, 0.6)
@@ -50,9 +50,28 @@ class Lease:
         until_s: when the lease ends unless it is extended before.
         scope: encloses the handler while it runs; cancelled when the lease is lost.
         lost: the broker will deliver the message again: do not settle it.
+        settlement: what the broker is to be told; see `Settler`.
+        tell: who wants to know whether it heard.
+        tries: how often it was told.
     """
 
-    __slots__ = ("_slot", "lane", "lost", "opened", "received", "scope", "since_s", "until_s")
+    __slots__ = (
+        "_slot",
+        "lane",
+        "lost",
+        "opened",
+        "received",
+        "scope",
+        "settlement",
+        "since_s",
+        "tell",
+        "tries",
+        "until_s",
+    )
+
+    settlement: Settlement
+    tell: Callable[[Lease, bool], None]
+    tries: int
 
     def __init__(  # noqa: PLR0917 - made once per message, by position, since names cost
         self,

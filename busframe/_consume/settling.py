@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from busframe import runtime
+from busframe._consume.leases import Lease
 from busframe.batching import Batcher
 from busframe.errors import BackendError, UnavailableError
 from busframe.message import Acknowledge, Failed, Settled
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from busframe._consume.leases import Lease
     from busframe.backend import Backend
     from busframe.message import QueueName, Settlement, SettleOutcome
 
@@ -27,13 +27,6 @@ CALLS_MAX: Final = 4
 """Calls under way; a further one starts only for a full batch, or one that has waited."""
 
 _log = logging.getLogger("busframe")
-
-
-class _Entry(NamedTuple):
-    lease: Lease
-    settlement: Settlement
-    tell: Callable[[Lease, bool], None]
-    attempt: int
 
 
 class Settler:
@@ -47,16 +40,20 @@ class Settler:
         self._backend = backend
         self._queue = queue
         self._tasks = tasks
-        self._batcher = Batcher[_Entry, "SettleOutcome"](
+        self._batcher = Batcher[Lease, "SettleOutcome"](
             tasks, self._call, entries_max=backend.capabilities.batch_entries_max, calls_max=CALLS_MAX
         )
+        self._post = self._batcher.post
 
     def post(self, lease: Lease, settlement: Settlement, tell: Callable[[Lease, bool], None]) -> None:
         """Have one message settled, and `tell` whether the broker took it. Waits for nothing.
 
         If it did not, the message comes again when its lease ends: at least once, never lost.
         """
-        self._batcher.post(_Entry(lease, settlement, tell, 1))
+        lease.settlement = settlement
+        lease.tell = tell
+        lease.tries = 0
+        self._post(lease)
 
     async def settle(self, lease: Lease, settlement: Settlement) -> bool:
         """Settle one message, and return whether the broker took it."""
@@ -72,24 +69,26 @@ class Settler:
         await told.wait()
         return taken
 
-    async def _call(self, batch: Sequence[_Entry]) -> Sequence[SettleOutcome]:
+    async def _call(self, batch: Sequence[Lease]) -> Sequence[SettleOutcome]:
         outcomes = await self._ask(batch)
-        again: list[_Entry] = []
-        for entry, outcome in zip(batch, outcomes, strict=True):
+        again: list[Lease] = []
+        for lease, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Settled):
-                entry.tell(entry.lease, True)  # noqa: FBT003 - the form of `post`
-            elif outcome.error.retryable and entry.attempt < ATTEMPTS_MAX and not entry.lease.lost:
-                again.append(entry)
+                lease.tell(lease, True)  # noqa: FBT003 - the form of `post`
+                continue
+            lease.tries += 1
+            if outcome.error.retryable and lease.tries < ATTEMPTS_MAX and not lease.lost:
+                again.append(lease)
             else:
-                self._give_up(entry, outcome.error)
+                self._give_up(lease, outcome.error)
         if again:
             self._tasks.start_soon(self._repeat, again)
         return outcomes
 
-    async def _ask(self, batch: Sequence[_Entry]) -> Sequence[SettleOutcome]:
+    async def _ask(self, batch: Sequence[Lease]) -> Sequence[SettleOutcome]:
         error: BackendError
         try:
-            outcomes = await self._backend.settle(self._queue, [entry.settlement for entry in batch])
+            outcomes = await self._backend.settle(self._queue, [lease.settlement for lease in batch])
         except BackendError as failed:
             error = failed
         except Exception as broken:  # noqa: BLE001 - whatever it is, every message has to be accounted for
@@ -100,13 +99,13 @@ class Settler:
             error = UnavailableError(f"the backend answered for {len(outcomes)} of {len(batch)} entries")
         return [Failed(error=error)] * len(batch)
 
-    async def _repeat(self, entries: Sequence[_Entry]) -> None:
+    async def _repeat(self, leases: Sequence[Lease]) -> None:
         """Post what failed once more, after a while."""
-        await runtime.sleep(runtime.random() * FIRST_WAIT_S * 2 ** entries[0].attempt)
-        for entry in entries:
-            self._batcher.post(entry._replace(attempt=entry.attempt + 1))
+        await runtime.sleep(runtime.random() * FIRST_WAIT_S * 2 ** leases[0].tries)
+        for lease in leases:
+            self._post(lease)
 
-    def _give_up(self, entry: _Entry, error: BackendError) -> None:
-        what = "acknowledged" if isinstance(entry.settlement, Acknowledge) else "released"
+    def _give_up(self, lease: Lease, error: BackendError) -> None:
+        what = "acknowledged" if isinstance(lease.settlement, Acknowledge) else "released"
         _log.warning("a message of %s could not be %s and may come again: %s", self._queue, what, error)
-        entry.tell(entry.lease, False)  # noqa: FBT003 - the form of `post`
+        lease.tell(lease, False)  # noqa: FBT003 - the form of `post`

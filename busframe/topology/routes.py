@@ -8,6 +8,7 @@ once, what others change after `RecipientList.fresh_s` at the latest.
 from __future__ import annotations
 
 import logging
+import math
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -40,6 +41,7 @@ class Routes:
     def __init__(self, recipients: RecipientList) -> None:
         self._recipients = recipients
         self._fresh_s = recipients.fresh_s
+        self._ages = not math.isinf(recipients.fresh_s)  # else the clock need not be asked
         self._topics: dict[str, _Topic] = {}
         self._version: int | None = None
         self._asked_s = float("-inf")
@@ -53,11 +55,16 @@ class Routes:
         Raises:
             BackendError: the list cannot be read.
         """
-        while self._version is None or runtime.now_s() - self._asked_s > self._fresh_s:
+        while self._version is None or (self._ages and runtime.now_s() - self._asked_s > self._fresh_s):
             await self._once("", self.refresh)
         while (found := self._topics.get(topic)) is None:
             await self._once(topic, partial(self._read, topic))
         return found.matching(facts)
+
+    def everybody(self, topic: str) -> Sequence[Subscription] | None:
+        """Name those that get a copy, if that takes neither a look at the message nor at the list."""
+        found = self._topics.get(topic)
+        return None if found is None or self._ages or self._version is None else found.unconditional()
 
     async def refresh(self) -> None:
         """Ask what has changed, even if that was asked a moment ago."""
@@ -122,6 +129,10 @@ class _Topic:
                 by_value = self._by_value.setdefault((chosen.on, key), {})
                 for value in values:
                     by_value.setdefault(value, []).append((row, chosen))
+
+    def unconditional(self) -> Sequence[Subscription] | None:
+        """All of them, if none has a filter."""
+        return None if self._others or self._by_value else self._all
 
     def matching(self, facts: Facts) -> Sequence[Subscription]:
         """Those that want the message."""
