@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from busframe._consume.pulling import PulledDelivery, Stream
     from busframe.bus import Bus
+    from busframe.channel import Channel
     from busframe.cloudevents import CloudEvents
     from busframe.delivery import Delivery, current_delivery
     from busframe.errors import (
@@ -29,6 +31,7 @@ __all__ = [
     "BackendError",
     "Bus",
     "BusframeError",
+    "Channel",
     "CloudEvents",
     "Command",
     "ConfigurationError",
@@ -41,8 +44,10 @@ __all__ = [
     "Live",
     "Producer",
     "PublishError",
+    "PulledDelivery",
     "Reject",
     "Retry",
+    "Stream",
     "TraceContext",
     "command",
     "current_delivery",
@@ -53,6 +58,7 @@ __all__ = [
 
 _HOMES = {
     "Bus": "bus",
+    "Channel": "channel",
     "CloudEvents": "cloudevents",
     "Command": "message_type",
     "Delivery": "delivery",
@@ -62,8 +68,10 @@ _HOMES = {
     "Later": "outcome",
     "Live": "session",
     "Producer": "producer",
+    "PulledDelivery": "_consume.pulling",
     "Reject": "outcome",
     "Retry": "retry",
+    "Stream": "_consume.pulling",
     "TraceContext": "tracing",
     "command": "message_type",
     "current_delivery": "delivery",

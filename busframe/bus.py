@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from busframe import runtime
@@ -67,22 +68,12 @@ class Bus(Registry):
         open_backend = backend_factory(parsed.scheme)
         async with AsyncExitStack() as stack:
             backend = await stack.enter_async_context(open_backend(parsed))
-            self._require_capabilities(backend, url)
             listed = await _open_recipients(backend, parsed, recipients, stack)
-            plan = plan_for(self, backend.capabilities, mode=provision)
-            wanted = subscriptions_of(self.groups.values()) if provision == "create" else []
-            if wanted and listed is None:
-                raise ConfigurationError(
-                    f"{url} keeps no recipient list, and without one nothing would ever reach {wanted[0].queue}: name "
-                    "one that publishers name too, such as connect(url, recipients='sqlite:///subscriptions.db')"
-                )
-            if listed is None:
-                await backend.provision(plan)
-            else:
-                await register(backend, listed, plan, wanted, by=runtime.who(self.name))
+            prepare = partial(_prepare, backend=backend, listed=listed, url=url, mode=provision)
+            await prepare(self)
             tasks = await stack.enter_async_context(runtime.background_tasks())
             opened = await self._open_inbox(parsed, inbox, stack)
-            yield Live(self, backend, listed, tasks, opened)
+            yield Live(self, backend, listed, tasks, inbox=opened, prepare=prepare)
 
     async def _open_inbox(self, backend_url: BackendUrl, url: str | None, stack: AsyncExitStack) -> Inbox | None:
         if url is not None:
@@ -102,15 +93,34 @@ class Bus(Registry):
             )
         return await stack.enter_async_context(inbox_factory(backend_url.scheme)(backend_url))
 
-    def _require_capabilities(self, backend: Backend, url: str) -> None:
-        capabilities = backend.capabilities
-        for queue, group in self.groups.items():
-            if is_ordered(queue) and not capabilities.ordered:
-                raise UnsupportedError(f"queue {queue} is ordered, and {url} has no ordered queues")
-            if group.lease_s > capabilities.lease_s_max:
-                raise UnsupportedError(
-                    f"queue {queue} needs leases of {group.lease_s:g} s; {url} has {capabilities.lease_s_max:g} at most"
-                )
+
+async def _prepare(
+    registry: Registry, *, backend: Backend, listed: RecipientList | None, url: str, mode: ProvisionMode
+) -> None:
+    """See to it that what a registry needs is there, and that its groups get what they subscribe to."""
+    _require_capabilities(registry, backend, url)
+    plan = plan_for(registry, backend.capabilities, mode=mode)
+    wanted = subscriptions_of(registry.groups.values()) if mode == "create" else []
+    if wanted and listed is None:
+        raise ConfigurationError(
+            f"{url} keeps no recipient list, and without one nothing would ever reach {wanted[0].queue}: name one that "
+            "publishers name too, such as connect(url, recipients='sqlite:///subscriptions.db')"
+        )
+    if listed is None:
+        await backend.provision(plan)
+    else:
+        await register(backend, listed, plan, wanted, by=runtime.who(registry.name))
+
+
+def _require_capabilities(registry: Registry, backend: Backend, url: str) -> None:
+    capabilities = backend.capabilities
+    for queue, group in registry.groups.items():
+        if is_ordered(queue) and not capabilities.ordered:
+            raise UnsupportedError(f"queue {queue} is ordered, and {url} has no ordered queues")
+        if group.lease_s > capabilities.lease_s_max:
+            raise UnsupportedError(
+                f"queue {queue} needs leases of {group.lease_s:g} s; {url} has {capabilities.lease_s_max:g} at most"
+            )
 
 
 async def _open_recipients(

@@ -14,29 +14,37 @@ from busframe import runtime
 from busframe._consume.consumer import Consumer
 from busframe._consume.counts import Counts
 from busframe._consume.once import with_inbox
+from busframe._consume.pulling import Shelf, Stream
+from busframe.channel import Channel
 from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
+from busframe.inbox import WINDOW_S
+from busframe.message import queue_name
 from busframe.message_type import message_type
 from busframe.publishing import Publisher
-from busframe.registry import command_queue
+from busframe.registry import DEFAULT_CONCURRENCY, Registry, command_queue
 from busframe.sending import Sender
 from busframe.topology.operations import Topology
 from busframe.topology.routes import Routes
 from busframe.writing import Options, SendOptions, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup, TaskStatus
 
     from busframe.backend import Backend, QueueStats
+    from busframe.filters import FilterOn
     from busframe.inbox import Inbox
     from busframe.message import MessageId, QueueName
     from busframe.message_type import Command, Event
     from busframe.recipients import RecipientList
     from busframe.refusals import CommandsAreSent, EventsArePublished, NoMessage, NotAMessage
-    from busframe.registry import Registry
+    from busframe.registry import Group, HandleOptions, SubscribeOptions
+    from busframe.retry import Retry
 
 B = TypeVar("B")
+T = TypeVar("T")
 
 _log = logging.getLogger("busframe")
 
@@ -53,11 +61,14 @@ class Live:
         backend: Backend,
         recipients: RecipientList | None,
         tasks: TaskGroup,
+        *,
         inbox: Inbox | None = None,
+        prepare: Callable[[Registry], Awaitable[None]] | None = None,
     ) -> None:
         self._registry = registry
         self._backend = backend
         self._inbox = inbox
+        self._prepare = prepare
         self._sender = Sender(backend, tasks)
         self._writer = Writer(
             registry.name,
@@ -227,7 +238,7 @@ class Live:
         """
         stop = anyio.Event()
         async with runtime.background_tasks() as tasks:
-            await tasks.start(self._consume, stop, drain_s)
+            await tasks.start(self._consume, tuple(self._registry.groups.values()), stop, drain_s)
             try:
                 yield
             finally:
@@ -253,17 +264,113 @@ class Live:
                     return received
         raise AssertionError("signals never end")  # pragma: no cover
 
-    async def _consume(self, stop: anyio.Event, drain_s: float, *, task_status: TaskStatus[None]) -> None:
+    def stream(
+        self,
+        kind: type[T],
+        *,
+        group: str | None = None,
+        queue: str | None = None,
+        ordered: bool = False,
+        prefetch: int = DEFAULT_CONCURRENCY,
+        lease_s: float | None = None,
+        retry: Retry | None = None,
+        once: bool = False,
+        once_window_s: float = WINDOW_S,
+        filter: Mapping[str, object] | None = None,  # noqa: A002 - the word for it
+        filter_on: FilterOn = "headers",
+        drain_s: float = DRAIN_S,
+    ) -> AbstractAsyncContextManager[Stream[T]]:
+        """Pull the deliveries of one type: for a program that owns its loop.
+
+            async with live.stream(OrderPlaced, group="audit") as deliveries:
+                async for delivery in deliveries:
+                    async with delivery:
+                        ...
+
+        The group is entered in the recipient list and its queue made when the context is entered, as `connect` does it
+        for subscriptions. What cannot be read as `kind` is dead-lettered and not seen here. Leaving the context gives
+        back what nobody works on, and lets tasks that still work on a delivery do so for `drain_s` seconds.
+
+        Args:
+            kind: a class declared with `@event` or `@command`.
+            group: the subscription's name for an event; None for a command.
+            queue: another name for the group's queue.
+            ordered: see `Bus.subscribe`, and so for `lease_s`, `retry`, `once`, `once_window_s` and the filter.
+            prefetch: how many deliveries are in hand at once, those being worked on included. 1 keeps the others free
+                for whoever is faster, for the price of one call of the broker for each message.
+            lease_s: the same.
+            retry: the same.
+            once: the same.
+            once_window_s: the same.
+            filter: the same.
+            filter_on: the same.
+            drain_s: see above.
+
+        Raises:
+            ConfigurationError: on entering: handlers of this bus consume the queue already.
+        """
+        declared = message_type(kind)
+        shelf: Shelf[T] = Shelf()
+        registry = Registry(self._registry.name)
+        terms: HandleOptions = {
+            "ordered": ordered,
+            "concurrency": prefetch,
+            "lease_s": lease_s,
+            "retry": retry,
+            "once": once,
+            "once_window_s": once_window_s,
+        }
+        if declared.kind == "command":
+            if group is not None or queue is not None:
+                raise InvalidArgumentError(
+                    "group", group or queue, f"None: {declared.name} is a command, with one owner"
+                )
+            registry.handle(kind, **terms)(shelf.hand_over)
+        elif group is None:
+            raise InvalidArgumentError("group", None, f"text: {declared.name} is an event, and each group gets a copy")
+        else:
+            more: SubscribeOptions = {"group": group, "queue": queue, "filter": filter, "filter_on": filter_on, **terms}
+            registry.subscribe(kind, **more)(shelf.hand_over)
+        return self._pull(registry, shelf, prepare=True, drain_s=drain_s)
+
+    def queue(self, name: str) -> Channel:
+        """A queue by its name, to exchange messages with programs that know no bus."""
+        return Channel(queue_name(name), self._backend, self._sender, self._pull)
+
+    @asynccontextmanager
+    async def _pull(
+        self, registry: Registry, shelf: Shelf[T], *, prepare: bool = False, drain_s: float = DRAIN_S
+    ) -> AsyncGenerator[Stream[T]]:
+        (group,) = registry.groups.values()
+        if group.queue in self._registry.groups:
+            raise ConfigurationError(
+                f"queue {group.queue} has handlers on this bus: they and this stream would compete for its messages"
+            )
+        if any(handler.once_window_s is not None for handler in group.all_handlers):
+            _ = self.inbox  # raises if there is none
+        if prepare and self._prepare is not None:
+            await self._prepare(registry)
+        stop = anyio.Event()
+        async with runtime.background_tasks() as tasks:
+            await tasks.start(self._consume, (group,), stop, drain_s)
+            try:
+                yield Stream(shelf)
+            finally:
+                shelf.close()
+                stop.set()
+
+    async def _consume(
+        self, groups: Sequence[Group], stop: anyio.Event, drain_s: float, *, task_status: TaskStatus[None]
+    ) -> None:
         """Host the consumers. Shielded: cancellation arrives as `stop`, since a drain has work to do."""
         with anyio.CancelScope(shield=True):
             async with runtime.background_tasks() as keepers, anyio.create_task_group() as tasks:
-                groups = [with_inbox(group, self._inbox, keepers) for group in self._registry.groups.values()]
-                consumers = [
-                    Consumer(self._backend, self._sender, group, self._counts[group.queue], drain_s=drain_s)
-                    for group in groups
-                ]
-                for consumer, queue in zip(consumers, self._registry.groups, strict=True):
-                    tasks.start_soon(self._run, consumer, queue)
+                consumers: list[Consumer] = []
+                for group in groups:
+                    counts = self._counts.setdefault(group.queue, Counts())
+                    guarded = with_inbox(group, self._inbox, keepers)
+                    consumers.append(Consumer(self._backend, self._sender, guarded, counts, drain_s=drain_s))
+                    tasks.start_soon(self._run, consumers[-1], group.queue)
                 task_status.started()
                 await stop.wait()
                 for consumer in consumers:

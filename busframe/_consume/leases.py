@@ -129,7 +129,8 @@ class LeaseKeeper:
         self._tasks = tasks
         self._slots: deque[Slot] = deque({} for _ in range(BEATS))
         self._beat_at_s = 0.0
-        self._resting: anyio.Event | None = None
+        # At rest from the start: a message may come before `run` has had its first turn.
+        self._resting: anyio.Event | None = anyio.Event()
         self._calls = anyio.Semaphore(CALLS_MAX)
 
     def slot(self, since_s: float, now_s: float) -> Slot:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, assert_type
 
-from busframe import Bus, Command, Delivery, Event, ForeignMessage, Live, Producer, command, event
+from busframe import Bus, Command, Delivery, Event, ForeignMessage, Live, Producer, PulledDelivery, Stream, command, event
 from busframe.message import MessageId, QueueName
 
 
@@ -75,6 +75,25 @@ async def sending(live: Live, producer: Producer) -> None:
     await producer.publish(PrintInvoice("o1"))  # error: mypy[arg-type] pyright[reportArgumentType]
     await producer.send(OrderPlaced("o1"))  # error: mypy[arg-type] pyright[reportArgumentType]
     await sending(live, live)
+
+
+async def pulling(live: Live) -> None:
+    async with live.stream(OrderPlaced, group="audit", prefetch=1) as deliveries:
+        assert_type(deliveries, Stream[OrderPlaced])
+        async for delivery in deliveries:
+            async with delivery as same:
+                assert_type(delivery.payload, OrderPlaced)
+                assert_type(same, PulledDelivery[OrderPlaced])
+                delivery.payload.nothing()  # error: mypy[attr-defined] pyright[reportAttributeAccessIssue,reportUnknownMemberType]
+                delivery.transaction.execute("INSERT INTO bill VALUES (?)", (delivery.payload.order,))
+                delivery.transaction.run(lambda connection: connection.execute("SELECT 1"))
+    async with live.stream(PrintInvoice) as commands:
+        wrong: Stream[OrderPlaced] = commands  # error: mypy[assignment] pyright[reportAssignmentType]
+        del wrong
+    async with live.queue("uploads").receive() as messages:
+        assert_type((await anext(messages)).payload, ForeignMessage)
+    live.stream(OrderPlaced("o1"), group="audit")  # error: mypy[arg-type] pyright[reportArgumentType]
+    await live.queue("uploads").send(b"bytes")  # error: mypy[arg-type] pyright[reportArgumentType]
 
 
 @bus.subscribe(OrderPlaced, group="billing", concurrency=5)

@@ -1,0 +1,84 @@
+"""A queue by its name, without types: for what other programs send there and read there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from busframe._consume.pulling import Shelf
+from busframe.limits import check_send
+from busframe.message import Outgoing
+from busframe.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from busframe._consume.pulling import Stream
+    from busframe.backend import Backend, QueueStats
+    from busframe.foreign import ForeignMessage
+    from busframe.message import MessageId, QueueName
+    from busframe.retry import Retry
+    from busframe.sending import Sender
+
+    Pull = Callable[[Registry, Shelf[ForeignMessage]], AbstractAsyncContextManager[Stream[ForeignMessage]]]
+
+
+class Channel:
+    """One queue. Made by `Live.queue`; whether the queue is there shows when it is used."""
+
+    def __init__(self, name: QueueName, backend: Backend, sender: Sender, pull: Pull) -> None:
+        self.name = name
+        self._backend = backend
+        self._sender = sender
+        self._pull = pull
+
+    async def send(
+        self,
+        body: str,
+        *,
+        attributes: Mapping[str, str | bytes] | None = None,
+        delay_s: float = 0.0,
+        group: str | None = None,
+        deduplication_id: str | None = None,
+    ) -> MessageId:
+        """Put a body on the queue as it is.
+
+        Args:
+            body: 1 or more characters that XML 1.0 allows.
+            attributes: at most 10, as they will be received.
+            delay_s: at most what the broker can do, and 0 on an ordered queue.
+            group: the message group. An ordered queue needs one.
+            deduplication_id: on an ordered queue, a second message with the same one is accepted and not delivered.
+
+        Raises:
+            InvalidArgumentError: one of them is not allowed; nothing was sent.
+            BackendError: it is not there, or, where the error's `effect` is "unknown", may not be there.
+        """
+        message = Outgoing(
+            body=body, attributes=attributes or {}, delay_s=delay_s, group=group, deduplication_id=deduplication_id
+        )
+        # Here and not in the backend: one message that is not allowed must not spoil a batch of others.
+        check_send(self._backend.capabilities, self.name, [message])
+        return (await self._sender.send(self.name, message)).message_id
+
+    def receive(
+        self, *, prefetch: int = 10, lease_s: float | None = None, retry: Retry | None = None
+    ) -> AbstractAsyncContextManager[Stream[ForeignMessage]]:
+        """Take what comes on the queue, of whatever kind: `async with channel.receive() as deliveries`.
+
+        Neither the queue nor its dead-letter queue, `<name>-dead`, is made or changed. Without the latter a message
+        that is given up stays where it is and comes again.
+
+        Args:
+            prefetch: how many deliveries are in hand at once, those being worked on included.
+            lease_s: see `Bus.subscribe`, and so for `retry`.
+            retry: what to do with an exception.
+        """
+        shelf: Shelf[ForeignMessage] = Shelf()
+        registry = Registry("channel")
+        registry.foreign(queue=self.name, concurrency=prefetch, lease_s=lease_s, retry=retry)(shelf.hand_over)
+        return self._pull(registry, shelf)
+
+    async def stats(self) -> QueueStats:
+        """How full it is."""
+        return await self._backend.stats(self.name)
