@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from busframe.backend import KeepsRecipients
+from busframe.backend import KeepsRecipients, Plan, QueueSpec
 from busframe.config import BackendUrl, backend_factory, recipients_factory
 from busframe.errors import InvalidArgumentError, MissingExtraError, StorageError
+from busframe.message import Outgoing, QueueName, Sent
 from busframe_sqlite import open_sqlite, open_sqlite_recipients
 from busframe_sqlite.schema import APPLICATION_ID, MIGRATIONS
 
@@ -131,3 +132,21 @@ async def test_an_error_inside_the_block_comes_out_as_it_is(path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         async with open_sqlite(_url(path)):
             raise ZeroDivisionError
+
+
+async def test_a_backup_made_while_the_file_is_in_use_is_a_queue_file_of_that_moment(path: Path) -> None:
+    work, backup = QueueName("work"), path.with_name("backup.db")
+    async with open_sqlite(_url(path)) as backend:
+        await backend.provision(Plan(queues=(QueueSpec(name=work),)))
+        await backend.send(work, [Outgoing(body="before")])
+        other = sqlite3.connect(path)
+        other.execute("VACUUM INTO ?", (str(backup),))
+        other.close()
+        (after,) = await backend.send(work, [Outgoing(body="after")])
+    async with open_sqlite(_url(backup)) as restored:
+        (received,) = await restored.receive(work, limit=10, wait_s=0, lease_s=30)
+        assert received.body == "before"
+        (sent,) = await restored.send(work, [Outgoing(body="again")])
+    assert isinstance(after, Sent)
+    assert isinstance(sent, Sent)
+    assert sent.message_id != after.message_id
