@@ -38,7 +38,7 @@ bench-peers: $(VENV)/test.installed   ## install what `make bench` compares with
 	$(BIN)/python -m benchmarks.emulator.peers
 
 clean:
-	rm -rf $(VENV) .demo
+	rm -rf $(VENV) .demo .peers
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

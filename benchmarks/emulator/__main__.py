@@ -43,10 +43,8 @@ def _throughput(options: argparse.Namespace) -> None:
     if not peers.has_wrk():
         print("\nThroughput was not measured: wrk is not installed.")
         return
-    made = throughput.rows(peers.fauxqs(), rounds=options.rounds, seconds=options.seconds)
-    show(
-        "Throughput over HTTP, 16 connections (peer: fauxqs)", made, "The second figure is processor time per message."
-    )
+    made, notes = throughput.rows(peers.fauxqs(), rounds=options.rounds, seconds=options.seconds)
+    show("Throughput over HTTP, 16 connections (peer: fauxqs)", made, *notes)
 
 
 def _durability(options: argparse.Namespace) -> None:

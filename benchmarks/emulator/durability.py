@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.emulator.server import BUSFRAME
 from benchmarks.emulator.table import Asked, Row, compared
-from benchmarks.emulator.throughput import CASES, Measured, measure, rate, with_cpu
+from benchmarks.emulator.throughput import CASES, Measured, Runs, measure
 
 ASKED = Asked(bound=0.5)
 _FLUSHES = 100
@@ -32,8 +33,9 @@ def rows(*, rounds: int, seconds: int) -> list[Row]:
                 directory = stack.enter_context(TemporaryDirectory(prefix=".durability-", dir=Path.cwd()))
                 kept.append(measure([*BUSFRAME[:-1], "--data", directory, BUSFRAME[-1]], case, seconds))
             forgotten.append(measure(BUSFRAME, case, seconds))
-        row = compared(case.shown, rate(kept), rate(forgotten), "{:,.0f}/s", ASKED)
-        made.append(with_cpu(row, kept, forgotten))
+        ours, theirs = Runs.of(kept), Runs.of(forgotten)
+        row = compared(case.shown, ours.per_second, theirs.per_second, "{:,.0f}/s", ASKED)
+        made.append(replace(row, busframe=str(ours), peer=str(theirs)))
     return made
 
 

@@ -107,7 +107,7 @@ class MessageWorld:
             "visibility ends": (lambda: self.receive(10), lambda: self.pass_us(30 * SECOND_US), self.held.clear),
             "look at the queue": (_nothing, self.look, _nothing),
             "wait and be woken": (_nothing, self.wait, _nothing),
-            "retention ends": (self.come_near_retention, lambda: self.pass_us(STEPS * APART_US), self.fill_up),
+            "retention ends": (_nothing, self.expire, self.fill_up),
         }
         self.count = count
 
@@ -168,6 +168,14 @@ class MessageWorld:
         self.now_us += passed_us
         self.engine.advance(self.now_us)
 
+    def expire(self) -> None:
+        """Go to where the oldest message is dropped, again and again."""
+        for _ in range(STEPS):
+            oldest_us = self.engine.apply(self.now_us, GetQueue(queue=self.queue)).oldest_sent_us
+            assert oldest_us is not None
+            self.now_us = oldest_us + RETENTION_US
+            self.engine.advance(self.now_us)
+
     # --- before and after -------------------------------------------------------------------------------------------
 
     def give_back(self) -> None:
@@ -182,12 +190,6 @@ class MessageWorld:
     def end_delay(self) -> None:
         self.pass_us(SECOND_US)
         self.take_back()
-
-    def come_near_retention(self) -> None:
-        """Go to where the oldest message is about to be dropped; the others follow it by and by."""
-        oldest_us = self.engine.apply(self.now_us, GetQueue(queue=self.queue)).oldest_sent_us
-        assert oldest_us is not None
-        self.pass_us(max(0, oldest_us + RETENTION_US - self.now_us - 1))
 
     def fill_up(self) -> None:
         while self.engine.apply(self.now_us, GetQueue(queue=self.queue)).visible < self.count:
