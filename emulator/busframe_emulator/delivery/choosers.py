@@ -1,0 +1,150 @@
+"""Choosers: what answers, and what is put around it.
+
+    Calm                            None, always (`chooser`)
+    Scripted(script)                exactly what the script says
+    Random(odds, seed)              by chance, each answer a function of seed, site and key alone
+    Layered(first, second)          the first's answer, or else the second's
+    Guarded(inner)                  the inner's, within the budgets that let a correct program make progress
+    Recording(inner)                the inner's, and a script of all that were not calm
+
+Chance is keyed: an answer depends on no other, so leaving one out of the recording leaves all others as they were.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from busframe_emulator.delivery.scripts import Script
+from busframe_emulator.delivery.sites import SITES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from busframe_emulator.delivery.chooser import Chooser, Key
+
+_HALF: Final = 1 << 64
+
+
+class Scripted:
+    """Does what a script says, and nothing else."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._asked: set[tuple[str, Key]] = set()
+
+    def ask(self, site: str, key: Key) -> int | None:
+        """See `Chooser`."""
+        answer = self._script.answer(site, key)
+        if answer is not None:
+            self._asked.add((site, key))
+        return answer
+
+    @property
+    def unused(self) -> Script:
+        """What nobody has asked for yet: faults that never came up."""
+        return Script(entry for entry in self._script if entry[:2] not in self._asked)
+
+
+class Random:
+    """By chance.
+
+    Args:
+        odds: by site; see `Profile.for_seed`.
+        seed: of all answers.
+    """
+
+    def __init__(self, odds: Mapping[str, float], seed: int) -> None:
+        self._thresholds = {site: int(odd * _HALF) for site, odd in odds.items() if odd}
+        self._key = str(seed).encode()[:64]
+
+    def ask(self, site: str, key: Key) -> int | None:
+        """See `Chooser`."""
+        threshold = self._thresholds.get(site)
+        if threshold is None:
+            return None
+        drawn = blake2b(f"{site} {key}".encode(), digest_size=16, key=self._key).digest()
+        if int.from_bytes(drawn[:8], "big") >= threshold:
+            return None
+        about = SITES[site]
+        share = int.from_bytes(drawn[8:], "big") / _HALF
+        return about.low + int((share * share if about.squared else share) * (about.high - about.low + 1))
+
+
+class Layered:
+    """One chooser before another."""
+
+    def __init__(self, first: Chooser, second: Chooser) -> None:
+        self._first = first
+        self._second = second
+
+    def ask(self, site: str, key: Key) -> int | None:
+        """See `Chooser`."""
+        answer = self._first.ask(site, key)
+        return self._second.ask(site, key) if answer is None else answer
+
+
+class Guarded:
+    """Keeps a chooser from what no program could live with: the fairness without which nothing need ever arrive.
+
+    At most two extra copies and one return from the dead for each message; no more than five false empties of a queue
+    in a row, and four failures of one node's calls of one kind.
+    """
+
+    COPIES_MAX: Final = 2
+    ZOMBIES_MAX: Final = 1
+    EMPTIES_MAX: Final = 5
+    FAILURES_MAX: Final = 4
+
+    def __init__(self, inner: Chooser) -> None:
+        self._inner = inner
+        self._spent: Counter[tuple[str | int, ...]] = Counter()
+
+    def ask(self, site: str, key: Key) -> int | None:
+        """See `Chooser`."""
+        answer = self._inner.ask(site, key)
+        if site in _BUDGETS:
+            budget, parts, in_a_row = _BUDGETS[site]
+            account = (site, *key[:parts])
+            if answer is None:
+                if in_a_row:
+                    self._spent[account] = 0
+            elif self._spent[account] >= budget:
+                if in_a_row:
+                    self._spent[account] = 0
+                return None
+            else:
+                self._spent[account] += 1
+        return answer
+
+
+# Site: most answers, for how many first parts of the key, and whether only those in a row count.
+_BUDGETS: Final[Mapping[str, tuple[int, int, bool]]] = {
+    "recv.dup": (Guarded.COPIES_MAX, 2, False),
+    "delete.zombie": (Guarded.ZOMBIES_MAX, 2, False),
+    "recv.empty": (Guarded.EMPTIES_MAX, 1, True),
+    "recv.overlimit": (Guarded.EMPTIES_MAX, 1, True),
+    "net": (Guarded.FAILURES_MAX, 2, True),
+    "batch.partial": (Guarded.FAILURES_MAX, 1, True),
+}
+
+
+class Recording:
+    """Writes down every answer that was not calm."""
+
+    def __init__(self, inner: Chooser) -> None:
+        self._inner = inner
+        self._fired: dict[tuple[str, Key], int] = {}
+
+    def ask(self, site: str, key: Key) -> int | None:
+        """See `Chooser`."""
+        answer = self._inner.ask(site, key)
+        if answer is not None:
+            self._fired[site, key] = answer
+        return answer
+
+    @property
+    def fired(self) -> Script:
+        """All of them so far, in the order in which they were first given."""
+        return Script((site, key, answer) for (site, key), answer in self._fired.items())
