@@ -37,6 +37,10 @@ class Asking:
         assert status == 200, answer
         return answer
 
+    def post(self, path: str, **given: Any) -> None:
+        """Send a request to another address."""
+        self._connection.request("POST", path, json.dumps(given), {"Content-Type": "application/json"})
+
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         self._connection.request("GET", path)
         return self.take()

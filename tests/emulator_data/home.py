@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
@@ -44,6 +45,12 @@ class Home:
     def advance(self, seconds: float) -> None:
         assert self.server is not None
         self.server.advance(seconds)
+
+    def offset_s(self) -> float:
+        """How far the server's clock is ahead of the machine's."""
+        assert self.server is not None
+        with urlopen(f"{self.server.url}/_busframe/clock", timeout=5) as answer:  # noqa: S310 - of our own server
+            return float(json.loads(answer.read())["offset_s"])
 
     def reset(self) -> None:
         assert self.server is not None

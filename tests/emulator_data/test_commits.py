@@ -104,6 +104,19 @@ def test_a_receive_that_waited_is_answered_when_the_delivery_is_durable(gate: Ga
     assert sender.take()[0] == 200
 
 
+def test_what_the_page_does_is_answered_when_it_is_durable(gate: Gate, callers: list[Asking]) -> None:
+    one, other, _ = callers
+    url = one.call("CreateQueue", QueueName="q")["QueueUrl"]
+    empty = one.call("CreateQueue", QueueName="empty")["QueueUrl"]
+    gate.open.clear()
+    one.post("/_busframe/actions/SendMessage", QueueUrl=url, MessageBody="x")
+    assert other.call("ReceiveMessage", QueueUrl=empty) == {}
+    assert not one.is_answered()
+    gate.open.set()
+    assert one.take()[0] == 200
+    assert other.call("ReceiveMessage", QueueUrl=url)["Messages"][0]["Body"] == "x"
+
+
 def test_a_client_that_leaves_before_the_commit_leaves_its_message(gate: Gate, callers: list[Asking]) -> None:
     one, other, _ = callers
     url = one.call("CreateQueue", QueueName="q")["QueueUrl"]

@@ -226,6 +226,13 @@ def test_a_clock_that_was_moved_ahead_never_goes_back(home: Home) -> None:
     assert bodies(sqs.receive_message(QueueUrl=url)) == ["x"]
 
 
+def test_a_clock_that_was_left_alone_stays_with_the_machines(home: Home) -> None:
+    for number in range(4):
+        sqs = home.start(manual_clock=False)
+        sqs.create_queue(QueueName=f"q{number}")
+        assert abs(home.offset_s()) < 0.1
+
+
 def test_two_emulators_cannot_have_one_directory(home: Home) -> None:
     home.start()
     with pytest.raises(DataDirectoryError, match="in use"):

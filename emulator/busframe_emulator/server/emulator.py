@@ -196,10 +196,8 @@ class EmulatorServer:
 
         self._journal = journal = await open_journal(self._data, self._limits, _salt, flush=self._flush)
         self._engine = journal.engine
-        clock = Clock(manual=self._manual_clock)
-        # A clock that stands goes on from where it stood; the other from the present, unless it was ahead of that.
-        if journal.began_us and (self._manual_clock or clock.now_us() < journal.began_us):
-            clock = Clock(manual=self._manual_clock, start_us=journal.began_us)
+        start_us = journal.start_us(Clock().now_us(), stands=self._manual_clock)
+        clock = Clock(manual=self._manual_clock, start_us=start_us)
         return DurableDriver(journal, clock, loop, self._metrics, self._tell_failure)
 
     def _tell_failure(self) -> None:
