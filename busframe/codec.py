@@ -50,19 +50,22 @@ def encode(payload: object, kind: MessageType) -> tuple[str, str | None]:
     Raises:
         EncodeError: it has a part that JSON has no form for.
     """
-    try:
-        if kind.form == "json":
-            return _json(payload), None
-        if kind.form == "text":
-            text = str.__str__(cast("str", payload))  # a plain str, whatever the class makes of str()
-            return _text_or_base64(text, text.encode())
+    return encoder_of(kind)(payload)
+
+
+@cache
+def encoder_of(kind: MessageType) -> Callable[[Any], tuple[str, str | None]]:
+    """Make the function that writes payloads of a type; see `encode`."""
+    to_text = _json_encoder(kind.payload) if kind.form == "json" else None
+    raw = _text if kind.form == "text" else _bytes
+
+    def write(payload: Any) -> tuple[str, str | None]:
         try:
-            text = cast("bytes", payload).decode()
-        except UnicodeDecodeError:
-            text = ""
-        return _text_or_base64(text, cast("bytes", payload))
-    except Exception as error:
-        raise EncodeError(f"{kind.name}: {error}") from error
+            return (to_text(payload), None) if to_text is not None else raw(payload)
+        except Exception as error:
+            raise EncodeError(f"{kind.name}: {error}") from error
+
+    return write
 
 
 def check(body: str, kind: MessageType, encoding: str | None) -> None:
@@ -92,12 +95,13 @@ def reader_of(kind: MessageType) -> Reader:
     if kind.form != "json":
         return _raw_reader(kind)
     decode = _json_decoder(kind.payload)
+    upgrade = kind.upgrade
 
     def read(body: Body, version: int, encoding: str | None, /) -> object:
         try:
             if encoding is not None:
                 body = _plain(body, encoding)
-            if version in kind.upgrade:
+            if version in upgrade:
                 body = _ENCODE(_upgraded(msgspec.json.decode(body), version, kind))
             return decode(body)
         except Exception as error:
@@ -106,11 +110,11 @@ def reader_of(kind: MessageType) -> Reader:
     return read
 
 
-def _json(payload: object) -> str:
-    if _is_pydantic(type(payload)):
-        # What validation reads is what is written: fields by their aliases, and none that are computed.
-        return printable(cast("_PydanticModel", payload).model_dump_json(by_alias=True, round_trip=True))
-    return printable(_ENCODE(payload).decode())
+def _json_encoder(payload: type) -> Callable[[Any], str]:
+    if not _is_pydantic(payload):
+        return lambda value: printable(_ENCODE(value).decode())
+    # What validation reads is what is written: fields by their aliases, and none that are computed.
+    return lambda value: printable(cast("_PydanticModel", value).model_dump_json(by_alias=True, round_trip=True))
 
 
 def _json_decoder(payload: type) -> Callable[[Any], object]:
@@ -152,6 +156,19 @@ def _upgraded(value: Any, version: int, kind: MessageType) -> Any:
         value = kind.upgrade[version](value)
         version += 1
     return value
+
+
+def _text(payload: str) -> tuple[str, str | None]:
+    text = str.__str__(payload)  # a plain str, whatever the class makes of str()
+    return _text_or_base64(text, text.encode())
+
+
+def _bytes(payload: bytes) -> tuple[str, str | None]:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        text = ""
+    return _text_or_base64(text, payload)
 
 
 def _text_or_base64(text: str, plain: bytes) -> tuple[str, str | None]:
