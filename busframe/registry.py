@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, Required, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
 from busframe.delivery import enter_delivery
 from busframe.errors import ConfigurationError, InvalidArgumentError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from busframe.foreign import ForeignMessage
     from busframe.message_type import Command, Event, Kind, MessageType
     from busframe.refusals import CommandsAreHandled, EventsAreSubscribedTo
+    from busframe.registering import HandleOptions, Registers, SubscribeOptions
 
 T = TypeVar("T")
 
@@ -113,39 +114,6 @@ class _Terms:
             raise InvalidArgumentError("timeout_s", self.timeout_s, "more than 0 seconds, finite, or None for no bound")
         if self.once_window_s is not None and not 0 < self.once_window_s < float("inf"):
             raise InvalidArgumentError("once_window_s", self.once_window_s, "more than 0 seconds, finite")
-
-
-class Registers(Protocol[T]):
-    """A decorator that takes a handler of `T`, with or without its `Delivery`, and gives it back unchanged."""
-
-    @overload
-    def __call__(self, function: Callable[[T], Awaitable[None]], /) -> Callable[[T], Awaitable[None]]: ...
-    @overload
-    def __call__(
-        self, function: Callable[[T, Delivery[T]], Awaitable[None]], /
-    ) -> Callable[[T, Delivery[T]], Awaitable[None]]: ...
-
-
-class HandleOptions(TypedDict, total=False):
-    """What may be said of a command's handler, for type checkers; see `Registry.subscribe`."""
-
-    ordered: bool
-    concurrency: int | None
-    bytes_in_hand_max: int | None
-    lease_s: float | None
-    timeout_s: float | None
-    retry: Retry | None
-    once: bool
-    once_window_s: float
-
-
-class SubscribeOptions(HandleOptions, total=False):
-    """What may be said of a subscription."""
-
-    group: Required[str]
-    queue: str | None
-    filter: Mapping[str, object] | None
-    filter_on: FilterOn
 
 
 class Registry:

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from busframe.message_type import Command, Event
     from busframe.recipients import RecipientList
     from busframe.refusals import CommandsAreSent, EventsArePublished, NoMessage, NotAMessage
-    from busframe.registry import Group, HandleOptions, SubscribeOptions
+    from busframe.registering import HandleOptions, SubscribeOptions
+    from busframe.registry import Group
     from busframe.retry import Retry
 
 B = TypeVar("B")
