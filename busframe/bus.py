@@ -73,7 +73,9 @@ class Bus(Registry):
             await prepare(self)
             tasks = await stack.enter_async_context(runtime.background_tasks())
             opened = await self._open_inbox(parsed, inbox, stack)
-            yield Live(self, backend, listed, tasks, inbox=opened, prepare=prepare)
+            live = Live(self, backend, listed, tasks, inbox=opened, prepare=prepare)
+            stack.push_async_callback(live.aclose)
+            yield live
 
     async def _open_inbox(self, backend_url: BackendUrl, url: str | None, stack: AsyncExitStack) -> Inbox | None:
         if url is not None:

@@ -13,6 +13,7 @@ from anyio import TASK_STATUS_IGNORED
 from busframe import runtime
 from busframe._consume.consumer import Consumer
 from busframe._consume.counts import Counts
+from busframe._consume.health import STALE_AFTER_S, STUCK_AFTER_S, Health
 from busframe._consume.once import with_inbox
 from busframe._consume.pulling import Shelf, Stream
 from busframe.channel import Channel
@@ -28,7 +29,7 @@ from busframe.topology.routes import Routes
 from busframe.writing import Options, SendOptions, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup, TaskStatus
@@ -100,6 +101,28 @@ class Live:
     def counts(self) -> Mapping[str, Counts]:
         """What the consumers of this connection have done so far, by queue."""
         return self._counts
+
+    def health(self, *, stuck_after_s: float = STUCK_AFTER_S, stale_after_s: float = STALE_AFTER_S) -> Health:
+        """How the consumers of this connection are, for a probe: `live.health().healthy`.
+
+        Args:
+            stuck_after_s: a handler that has been running for longer is stuck.
+            stale_after_s: polls that have failed for longer are a fault, whatever the error.
+        """
+        return Health(
+            consumers=tuple(
+                consumer.health(stuck_after_s=stuck_after_s, stale_after_s=stale_after_s)
+                for consumers in self._consuming.values()
+                for consumer in consumers
+            )
+        )
+
+    async def aclose(self) -> None:
+        """Refuse further sends and wait for those under way, for a few seconds; leaving `Bus.connect` does it.
+
+        What is not sent by then is given up, and its sender told what is known of it.
+        """
+        await self._sender.aclose()
 
     async def stats(self) -> Mapping[str, QueueStats]:
         """How full the queues of all groups are, their dead-letter queues included."""
@@ -256,14 +279,22 @@ class Live:
     ) -> signal.Signals:
         """Run the registry's handlers until the process gets SIGINT or SIGTERM, then drain and return which it was.
 
-        For the main thread of a worker process. A second signal has its usual effect, in case the drain takes too long.
+        For the main thread of a worker process. A second signal ends the drain: handlers are cancelled and their
+        messages given back. A third has its usual effect.
         """
-        async with self.running(drain_s=drain_s):
-            task_status.started()
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for received in signals:
-                    return received
-        raise AssertionError("signals never end")  # pragma: no cover
+        stop, ended = anyio.Event(), anyio.Event()
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with runtime.background_tasks() as tasks:
+                groups = tuple(self._registry.groups.values())
+                consumers: list[Consumer] = await tasks.start(self._consume, groups, stop, drain_s, ended)
+                try:
+                    task_status.started()
+                    first = await anext(signals)
+                finally:
+                    stop.set()
+                tasks.start_soon(_hasten_at_next, signals, consumers)
+                await ended.wait()
+        return first
 
     def stream(
         self,
@@ -361,21 +392,31 @@ class Live:
                 stop.set()
 
     async def _consume(
-        self, groups: Sequence[Group], stop: anyio.Event, drain_s: float, *, task_status: TaskStatus[None]
+        self,
+        groups: Sequence[Group],
+        stop: anyio.Event,
+        drain_s: float,
+        ended: anyio.Event | None = None,
+        *,
+        task_status: TaskStatus[list[Consumer]],
     ) -> None:
         """Host the consumers. Shielded: cancellation arrives as `stop`, since a drain has work to do."""
-        with anyio.CancelScope(shield=True):
-            async with runtime.background_tasks() as keepers, anyio.create_task_group() as tasks:
-                consumers: list[Consumer] = []
-                for group in groups:
-                    counts = self._counts.setdefault(group.queue, Counts())
-                    guarded = with_inbox(group, self._inbox, keepers)
-                    consumers.append(Consumer(self._backend, self._sender, guarded, counts, drain_s=drain_s))
-                    tasks.start_soon(self._run, consumers[-1], group.queue)
-                task_status.started()
-                await stop.wait()
-                for consumer in consumers:
-                    consumer.stop()
+        try:
+            with anyio.CancelScope(shield=True):
+                async with runtime.background_tasks() as keepers, anyio.create_task_group() as tasks:
+                    consumers: list[Consumer] = []
+                    for group in groups:
+                        counts = self._counts.setdefault(group.queue, Counts())
+                        guarded = with_inbox(group, self._inbox, keepers)
+                        consumers.append(Consumer(self._backend, self._sender, guarded, counts, drain_s=drain_s))
+                        tasks.start_soon(self._run, consumers[-1], group.queue)
+                    task_status.started(consumers)
+                    await stop.wait()
+                    for consumer in consumers:
+                        consumer.stop()
+        finally:
+            if ended is not None:
+                ended.set()
 
     async def _run(self, consumer: Consumer, queue: QueueName) -> None:
         consuming = self._consuming.setdefault(queue, {})
@@ -391,3 +432,9 @@ class Live:
         for consumer, ended in tuple(self._consuming.get(queue, {}).items()):
             consumer.stop()
             await ended.wait()
+
+
+async def _hasten_at_next(signals: AsyncIterator[signal.Signals], consumers: Sequence[Consumer]) -> None:
+    await anext(signals)
+    for consumer in consumers:
+        consumer.hasten()

@@ -23,6 +23,7 @@ import anyio.lowlevel
 
 from busframe import runtime
 from busframe._consume.concluding import Concluder
+from busframe._consume.health import ConsumerHealth
 from busframe._consume.in_hand import InHand
 from busframe._consume.lanes import Lanes
 from busframe._consume.leases import Lease, LeaseKeeper
@@ -95,6 +96,27 @@ class Consumer:
         self._polls.cancel()
         self._drain.cancel()
 
+    def health(self, *, stuck_after_s: float, stale_after_s: float) -> ConsumerHealth:
+        """Tell how it is; for the arguments see `Live.health`."""
+        now_s = runtime.now_s()
+        polling = self._polling
+        good_poll_s = None if polling.good_s is None else now_s - polling.good_s
+        ages_s = [now_s - lease.since_s for lease in self._in_hand if lease.scope is not None]
+        stuck = sum(age_s > stuck_after_s for age_s in ages_s)
+        failing_s = now_s - polling.failing_since_s if polling.failing_since_s is not None else 0.0
+        return ConsumerHealth(
+            queue=self._queue,
+            state=polling.state,
+            good_poll_s=good_poll_s,
+            failures=polling.failures,
+            error=None if polling.error is None else repr(polling.error),
+            in_hand=len(self._in_hand),
+            running=len(ages_s),
+            oldest_running_s=max(ages_s, default=None),
+            stuck=stuck,
+            healthy=not stuck and polling.state != "failed" and failing_s <= stale_after_s,
+        )
+
     async def run(self) -> None:
         """Consume until stopped, then finish what is in hand.
 
@@ -148,7 +170,7 @@ class Consumer:
 
     async def _back_off(self, error: Exception) -> None:
         was = self._polling.state
-        wait_s = self._polling.bad(error, runtime.random())
+        wait_s = self._polling.bad(error, runtime.now_s(), runtime.random())
         unforeseen = None if isinstance(error, BusframeError) else error
         level = logging.CRITICAL if self._polling.state == "failed" != was else logging.WARNING
         _log.log(

@@ -31,15 +31,17 @@ class Polling:
         failures: errors since the last good poll.
         error: the last of them.
         good_s: when the last good poll ended, on the loop's clock.
+        failing_since_s: when the first error since then came; None if there was none.
     """
 
-    __slots__ = ("_hopeless", "_wait_s", "error", "failures", "good_s", "state")
+    __slots__ = ("_hopeless", "_wait_s", "error", "failing_since_s", "failures", "good_s", "state")
 
     def __init__(self) -> None:
         self.state: PollState = "starting"
         self.failures = 0
         self.error: Exception | None = None
         self.good_s: float | None = None
+        self.failing_since_s: float | None = None
         self._hopeless = 0
         self._wait_s = FIRST_WAIT_S
 
@@ -51,18 +53,21 @@ class Polling:
         recovered = self.failures > 0
         self.state = "running"
         self.failures = self._hopeless = 0
-        self.error = None
+        self.error = self.failing_since_s = None
         self._wait_s = FIRST_WAIT_S
         return recovered
 
-    def bad(self, error: Exception, random: float) -> float:
+    def bad(self, error: Exception, now_s: float, random: float) -> float:
         """A poll failed: tell how many seconds to wait before the next.
 
         Args:
             error: why.
+            now_s: when.
             random: in [0, 1), spreads the wait over its upper half.
         """
         self.error = error
+        if self.failing_since_s is None:
+            self.failing_since_s = now_s
         self.failures += 1
         hopeless = not (isinstance(error, BackendError) and error.retryable)
         self._hopeless = self._hopeless + 1 if hopeless else 0

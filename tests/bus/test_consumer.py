@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
-
 import anyio
 import pytest
-from bus.faulty import FaultyBackend
 from bus.orders import OrderPlaced
+from bus.virtual import BILLING, DEAD, connected, until
 from trio.testing import MockClock
 
-from busframe import Bus, Live, Retry, runtime
-from busframe.config import BackendUrl
+from busframe import Bus, Retry
 from busframe.errors import LeaseLostError, MessageRefusedError, PublishError, ThrottledError, UnavailableError
-from busframe.message import QueueName
-from busframe.topology.plan import plan_for
-from busframe.topology.registration import register, subscriptions_of
-from busframe_memory import open_memory
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
 
 pytestmark = pytest.mark.anyio
-
-BILLING = QueueName("shop-billing")
-DEAD = QueueName("shop-billing-dead")
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
     """Virtual time: an hour passes when nobody has anything to do. trio alone has such a clock built in."""
     return "trio", {"clock": MockClock(autojump_threshold=0)}
-
-
-@asynccontextmanager
-async def connected(bus: Bus) -> AsyncGenerator[tuple[Live, FaultyBackend], None]:
-    async with open_memory(BackendUrl.parse("memory://")) as memory, runtime.background_tasks() as tasks:
-        backend = FaultyBackend(memory)
-        plan = plan_for(bus, backend.capabilities, mode="create")
-        await register(backend, memory.recipients, plan, subscriptions_of(bus.groups.values()), by="test")
-        yield Live(bus, backend, memory.recipients, tasks), backend
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(24 * 3600):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for: it looks from outside
-            await anyio.sleep(0.5)
 
 
 async def test_a_handler_may_take_much_longer_than_the_lease() -> None:
