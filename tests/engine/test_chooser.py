@@ -8,6 +8,7 @@ from engine.solo import Keyed, Solo, fingerprint, run_alone
 from engine.world import Scripted, World, WorldQueue, refused, us
 
 from busframe_emulator.engine import Limits, Redrive
+from busframe_emulator.engine.requests import Send
 
 FOR_ALL_QUEUES = {
     "send.lag",
@@ -210,6 +211,20 @@ def test_a_long_poll_is_never_told_that_a_limit_is_reached() -> None:
 
 
 # --- recv.dup -------------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_of_one_message_is_none_of_another_by_the_same_sender() -> None:
+    world = World(chooser=Scripted({("recv.dup", ("work", 1, 1)): 1}))
+    queue = world.queue()
+    for body in "abc":
+        world.engine.apply(world.now_us, Send(queue.address, body, 1, sender="anna" if body < "c" else "carl"))
+    assert [(delivery.body, delivery.sender) for delivery in queue.receive()] == [
+        ("a", "anna"),
+        ("b", "anna"),
+        ("c", "carl"),
+    ]
+    assert [(delivery.body, delivery.sender) for delivery in queue.receive()] == [("a", "anna")]
+    assert queue.receive() == []
 
 
 def test_a_standard_queue_can_hand_out_a_second_copy_while_the_first_is_in_flight() -> None:

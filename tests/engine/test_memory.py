@@ -9,7 +9,8 @@ import pytest
 from engine.world import World, WorldQueue, address, us
 
 from busframe_emulator.engine import Engine, Limits, Redrive
-from busframe_emulator.engine.requests import StartMove
+from busframe_emulator.engine.queue import DEFAULT_SENDER
+from busframe_emulator.engine.requests import Send, StartMove
 
 
 def weight(engine: Engine) -> int:
@@ -197,3 +198,13 @@ def test_move_tasks_leave_nothing_but_the_newest() -> None:
         world.pass_s(1)
         queue.delete(queue.one())
     assert weight(world.engine) < SOME
+
+
+def test_messages_that_have_nothing_but_a_sender_weigh_as_much_as_those_without_one() -> None:
+    def weigh_a_thousand(sender: str) -> int:
+        queue = World().queue()
+        for _ in range(1000):
+            queue.world.engine.apply(queue.world.now_us, Send(queue.address, "a", 1, sender=sender))
+        return weight(queue.world.engine)
+
+    assert weigh_a_thousand("somebody") - weigh_a_thousand(DEFAULT_SENDER) < 10

@@ -78,6 +78,15 @@ class Rare:
         self.available_us = 0
 
 
+class SenderOnly(Rare):
+    """What a message has of which no more is known than who sent it, as of most.
+
+    One for all of a sender's messages, since each would be half as large as its message: nobody writes to it.
+    """
+
+    __slots__ = ()
+
+
 NOTHING_RARE: Final = Rare()
 """Stands in where a message has none; nobody writes to it."""
 

@@ -22,7 +22,16 @@ from busframe_emulator.engine.events import Event
 from busframe_emulator.engine.fairness import FairOrder
 from busframe_emulator.engine.fifo import FifoOrder
 from busframe_emulator.engine.ids import sequence_number
-from busframe_emulator.engine.message import BURIED, DELAYED, GONE, IN_FLIGHT, NOTHING_RARE, VISIBLE, Message
+from busframe_emulator.engine.message import (
+    BURIED,
+    DELAYED,
+    GONE,
+    IN_FLIGHT,
+    NOTHING_RARE,
+    VISIBLE,
+    Message,
+    SenderOnly,
+)
 from busframe_emulator.engine.requests import Deliveries
 from busframe_emulator.engine.settings import QueueView
 from busframe_emulator.engine.standard import StandardOrder
@@ -93,6 +102,7 @@ class Queue:
     """
 
     __slots__ = (
+        "_sender_only",
         "address",
         "ageing",
         "around",
@@ -147,6 +157,7 @@ class Queue:
         self.counters: dict[str, int] = {}
         self.pending: LaterChange | None = None
         self.shown = (now_us, (0, 0, 0))
+        self._sender_only: SenderOnly | None = None
         self.groups = FifoOrder(self.messages, around.limits.fifo_search_max) if settings.fifo else None
         self.order: StandardOrder | FairOrder | FifoOrder = self.groups or StandardOrder()
         self.deduplication = DeduplicationWindow(around.limits.deduplication_us) if settings.fifo else None
@@ -188,6 +199,14 @@ class Queue:
     def lag_us(self, message: Message) -> int:
         """How long it takes until a message that came can be received, beyond its delay."""
         return self.around.lag_us("send.lag", (self.address.name, message.ordinal), LAG_US_MAX)
+
+    def sent_by(self, sender: str) -> SenderOnly:
+        """What a message has of which no more is known than who sent it."""
+        rare = self._sender_only
+        if rare is None or rare.sender != sender:
+            rare = self._sender_only = SenderOnly()
+            rare.sender = sender
+        return rare
 
     def serve_fairly(self, group: str, now_us: int) -> None:
         """A message with a group comes to a standard queue: look after its tenants from now on."""

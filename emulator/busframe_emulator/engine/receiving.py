@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine.errors import SqsError
 from busframe_emulator.engine.events import Event
-from busframe_emulator.engine.message import IN_FLIGHT, NOTHING_RARE, VISIBLE, Rare
+from busframe_emulator.engine.message import IN_FLIGHT, NOTHING_RARE, VISIBLE, Rare, SenderOnly
 from busframe_emulator.engine.queue import DEFAULT_SENDER
 from busframe_emulator.engine.requests import Delivery
 from busframe_emulator.engine.transfers import dead_letter
@@ -185,9 +185,12 @@ def _delivery(queue: Queue, message: Message, delivery: int) -> Delivery:
 
 def _keep_copy(queue: Queue, message: Message, now_us: int) -> None:
     """A second server has the message too, and has not heard of the delivery."""
-    if message.rare is None:
-        message.rare = Rare()
-    message.rare.copies += 1
+    rare = message.rare
+    if rare is None or isinstance(rare, SenderOnly):
+        message.rare = own = Rare()
+        own.sender = (rare or NOTHING_RARE).sender
+        rare = own
+    rare.copies += 1
     queue.order.became_visible(message, now_us)
     queue.wake()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from busframe_emulator.engine.changes import record_rare
 from busframe_emulator.engine.message import BURIED, DELAYED, GONE, IN_FLIGHT, VISIBLE, Message, Rare
 from busframe_emulator.engine.queue import Queue
 
@@ -96,8 +97,12 @@ def _restore_message(record: AddedRecord, queue: Queue) -> Message:
     message.received_us = state.received_us
     message.first_received_us = state.first_received_us
     if record.rare is not None:
-        message.rare = _restore_rare(record.rare, queue, message)
-        message.rare.available_us = state.available_us
+        sender = record.rare.sender
+        if queue.groups is None and sender is not None and record.rare == record_rare(queue.sent_by(sender)):
+            message.rare = queue.sent_by(sender)
+        else:
+            message.rare = _restore_rare(record.rare, queue, message)
+            message.rare.available_us = state.available_us
     return message
 
 

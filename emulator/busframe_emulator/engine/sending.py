@@ -38,10 +38,12 @@ def send(queue: Queue, now_us: int, request: Send, *, in_batch: bool = False) ->
             "The request include parameter that is not valid for this queue type.",
         )
     message = queue.add(now_us, request.body)
-    if request.attributes or request.group or request.trace_header or request.sender != DEFAULT_SENDER:
+    if request.attributes or request.group or request.trace_header:
         message.rare = _rare(request)
         if request.group:
             queue.serve_fairly(request.group, now_us)
+    elif request.sender != DEFAULT_SENDER:
+        message.rare = queue.sent_by(request.sender)
     queue.enter(message, now_us, settings.delay_us if request.delay_us is None else request.delay_us)
     return Sent(queue.ids.message_id(message.ordinal))
 
