@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def client_of(server: ThreadedServer) -> Any:
-    return boto3.client(
+    untyped: Any = boto3
+    return untyped.client(
         "sqs",
         endpoint_url=server.url,
         region_name="us-east-1",

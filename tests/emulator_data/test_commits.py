@@ -12,7 +12,7 @@ import pytest
 from emulator_data.asking import Asking
 from emulator_data.home import client_of
 
-from busframe_emulator.server.persistence.store import Store
+from busframe_emulator.server.persistence.file import DataFile
 from busframe_emulator.server.thread import ThreadedServer, run_in_thread
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ class Gate:
         self.error: sqlite3.Error | None = None
 
     def stand_in(self, write: Any) -> Any:
-        def write_when_open(store: Store, *arguments: Any) -> None:
+        def write_when_open(file: DataFile, *arguments: Any) -> None:
             assert self.open.wait(30)
             if self.error is not None:
                 raise self.error
-            write(store, *arguments)
+            write(file, *arguments)
 
         return write_when_open
 
@@ -41,7 +41,7 @@ class Gate:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     gate = Gate()
-    monkeypatch.setattr(Store, "_write", gate.stand_in(Store._write))
+    monkeypatch.setattr(DataFile, "write", gate.stand_in(DataFile.write))
     return gate
 
 

@@ -6,14 +6,15 @@ import sqlite3
 from contextlib import closing
 from functools import partial
 from random import Random  # noqa: TID251 - seeded, and the seed stands in the failure
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 from emulator_data.twins import Kept, run_twins
 
 from busframe_emulator.engine.changes import Changes
+from busframe_emulator.server.persistence.file import DataFile
 from busframe_emulator.server.persistence.layout import open_file
-from busframe_emulator.server.persistence.store import FILE_NAME, Store
+from busframe_emulator.server.persistence.store import FILE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
     from busframe_emulator.engine import Engine
     from busframe_emulator.engine.records import Saved
-    from busframe_emulator.server.persistence.store import Beginning
-    from busframe_emulator.server.persistence.thread import SqliteThread
+    from busframe_emulator.server.persistence.file import Beginning
 
 SALT = bytes(8)
 
@@ -38,13 +38,13 @@ class InFile(Kept):
         super().__init__(plans)
 
     def keep(self) -> None:
-        self._store._write(self.changes.take(), self.now_us, self.now_us, None, self._connection)
+        self._file.write(self.changes.take(), self.now_us, self.now_us, None)
 
     def put_back(self) -> None:
         self.close()
         self._open()
         self.changes = Changes()
-        self.engine = self._store._load(self._connection, self._read)
+        self.engine = self._file.load(self._read)
         self.engine.advance(self.now_us)
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class InFile(Kept):
     def _open(self) -> None:
         self._connection = sqlite3.connect(self._path, isolation_level=None)
         open_file(self._connection, self._path, SALT, flush=False)
-        self._store = Store(self._path, cast("SqliteThread", None))  # everything happens on this very thread
+        self._file = DataFile(self._connection)
 
 
 @pytest.mark.parametrize("seed", range(1000, 1012))

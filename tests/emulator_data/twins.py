@@ -47,12 +47,6 @@ class Kept(Solo):
     def make_engine(self, saved: Saved) -> Engine:
         return Engine(ids=Ids(1), limits=LIMITS, sink=self.events.append, changes=self.changes, saved=saved)
 
-    def leave(self) -> None:
-        """All who wait go away."""
-        for number in self._waiters:
-            self.engine.cancel(number)
-        self._waiters.clear()
-
 
 class Twins:
     """The two, and what they said since it was last compared."""
@@ -71,9 +65,7 @@ class Twins:
         self.compare(step)
 
     def end_and_put_back(self) -> None:
-        for number in self.whole._waiters:
-            self.whole.engine.cancel(number)
-        self.whole._waiters.clear()
+        self.whole.leave()
         self.kept.leave()
         self.kept.keep()
         self.kept.put_back()

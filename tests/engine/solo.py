@@ -96,6 +96,12 @@ class Solo:
         for number, answer in self.engine.take_answers():
             self._receive(self._waiters[number], answer)
 
+    def leave(self) -> None:
+        """All who wait go away."""
+        for number in self._waiters:
+            self.engine.cancel(number)
+        self._waiters.clear()
+
     def counts(self) -> list[tuple[int, int, int] | None]:
         """Visible, in flight and delayed, of each queue that is there."""
         counts: list[tuple[int, int, int] | None] = []

@@ -6,7 +6,8 @@ The engine notes what was touched (`engine.changes`); a commit writes the presen
     layout     the file's tables, and the check that a file is one of ours and whole
     rows       records to rows, and back
     thread     the one thread that touches the file
-    store      the file: load all, write what changed
+    file       the contents: load all, write what changed
+    store      the same as the event loop sees it
     journal    an engine with its store
     driver     holds back answers until what they tell of is on the disk
 """

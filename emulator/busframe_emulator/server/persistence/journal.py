@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 from busframe_emulator.engine import Engine
 from busframe_emulator.engine.changes import Changes
 from busframe_emulator.engine.ids import Ids
-from busframe_emulator.server.persistence.store import SALT_BYTES, Beginning, open_store
+from busframe_emulator.server.persistence.store import SALT_BYTES, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from busframe_emulator.engine.records import Saved
     from busframe_emulator.engine.settings import Limits
+    from busframe_emulator.server.persistence.file import Beginning
     from busframe_emulator.server.persistence.store import Store
 
 
