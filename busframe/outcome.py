@@ -16,14 +16,22 @@ class Later(Outcome):
     """Give the message back and have it delivered again after `delay_s` seconds.
 
     It counts as an attempt: at the last attempt of the subscription's retry policy the message is dead-lettered, with
-    this as the reason. A handler that often has to wait needs a policy with many attempts.
+    this as the reason. A handler that often has to wait needs a policy with many attempts, or `count=False`.
+
+    Args:
+        delay_s: 0 to 43,200.
+        count: False lets it not count, however often it is said: for "not now", such as while a partner's system is
+            closed. The message goes to the end of its queue and keeps its age and its attempts; a crash in the
+            instant in which that is done leaves it there twice. On an ordered queue, where it has to keep its place,
+            and for a foreign message that has ten attributes or no room for one more, it counts all the same.
     """
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float, *, count: bool = True) -> None:
         if not 0 <= delay_s <= 43_200:  # noqa: PLR2004 - Amazon SQS, ChangeMessageVisibility: twelve hours
             raise InvalidArgumentError("delay_s", delay_s, "0 to 43200 seconds")
         super().__init__(f"again in {delay_s:g} s")
         self.delay_s = delay_s
+        self.count = count
 
 
 class Reject(Outcome):

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from busframe import runtime
+from busframe._consume.anew import anew
 from busframe._consume.dead import dead_letter
 from busframe._consume.opening import onward
 from busframe._consume.verdict import Again, Done, GiveUp, Postpone
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from busframe._consume.settling import Settler
     from busframe._consume.verdict import Verdict
     from busframe.backend import Backend
+    from busframe.message import Outgoing
     from busframe.registry import Group
     from busframe.sending import Sender
 
@@ -47,7 +49,8 @@ class Concluder:
                 self._counts.handled += taken
                 return taken
             case Again():
-                taken = await self.give_back(lease, delay_s=verdict.delay_s)
+                put_back = self.give_back if verdict.counts else self._put_back_uncounted
+                taken = await put_back(lease, delay_s=verdict.delay_s)
                 self._counts.retried += taken
                 return taken
             case GiveUp():
@@ -61,15 +64,34 @@ class Concluder:
             return False
         return await self._settler.settle(lease, Release(receipt=lease.received.receipt, delay_s=delay_s))
 
+    async def _put_back_uncounted(self, lease: Lease, *, delay_s: float) -> bool:
+        """Have it come again as if this attempt had not been; see `anew`."""
+        capabilities = self._backend.capabilities
+        again = anew(
+            lease.received,
+            attempts=lease.attempt - 1,
+            delay_s=delay_s,
+            wall_s=runtime.wall_s(),
+            delay_s_max=capabilities.delay_s_max,
+            bytes_max=capabilities.message_bytes_max,
+        )
+        if again is None:
+            return await self.give_back(lease, delay_s=delay_s)
+        return await self._replace(lease, again, delay_s)
+
     async def _postpone(self, lease: Lease, left_s: float) -> bool:
-        """Send it to its own queue anew, then acknowledge: in this order it may be there twice, and is never lost."""
+        return await self._replace(
+            lease, onward(lease.received, left_s, self._backend.capabilities.delay_s_max), left_s
+        )
+
+    async def _replace(self, lease: Lease, again: Outgoing, delay_s: float) -> bool:
+        """Send the one to its own queue, then acknowledge the other: it may be there twice, and is never lost."""
         received = lease.received
         try:
-            again = onward(received, left_s, self._backend.capabilities.delay_s_max)
             await self._sender.send(self._group.queue, again)
         except (BackendError, ClosedError) as error:
             _log.error("message %s could not be postponed: %s", received.message_id, error)
-            return await self.give_back(lease, delay_s=min(left_s, BURIAL_RETRY_S))
+            return await self.give_back(lease, delay_s=min(delay_s, BURIAL_RETRY_S))
         return await self._settler.settle(lease, Acknowledge(receipt=received.receipt))
 
     async def _bury(self, lease: Lease, reason: str) -> bool:
@@ -79,6 +101,7 @@ class Concluder:
             received,
             self._group.queue,
             reason=reason,
+            attempts=lease.attempt,
             at_s=runtime.wall_s(),
             bytes_max=self._backend.capabilities.message_bytes_max,
         )
@@ -93,7 +116,7 @@ class Concluder:
 
     def _log_failure(self, lease: Lease, error: Exception, verdict: Verdict) -> None:
         received = lease.received
-        what = f"message {received.message_id} of {self._group.queue}, attempt {received.receive_count}"
+        what = f"message {received.message_id} of {self._group.queue}, attempt {lease.attempt}"
         match verdict:
             case GiveUp():
                 trace = None if isinstance(error, Reject) else error
@@ -101,7 +124,7 @@ class Concluder:
             case Again():
                 level = logging.INFO if isinstance(error, Outcome) else logging.WARNING
                 # Where it failed is worth a page once, not at every attempt.
-                trace = error if received.receive_count == 1 and level == logging.WARNING else None
+                trace = error if lease.attempt == 1 and level == logging.WARNING else None
                 _log.log(level, "%s: again in %.1f s: %r", what, verdict.delay_s, error, exc_info=trace)
             case Done():
                 _log.info("%s: dropped: %s", what, error)

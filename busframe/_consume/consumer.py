@@ -305,7 +305,7 @@ class Consumer:
             # In this order: while the first of a group is out, the broker delivers nothing of the group. So none of
             # the others overtakes it, or comes back before this lane is clear.
             await self._give_back_all(self._lanes.clear_behind(lease))
-        verdict = judge(error, attempt=lease.received.receive_count, retry=retry, random=runtime.random())
+        verdict = judge(error, attempt=lease.attempt, retry=retry, random=runtime.random(), must_count=self._ordered)
         try:
             self._counts.unsettled += not await self._concluder.conclude(lease, verdict, error)
         except Exception:  # noqa: BLE001 - a bug in here must not end the consumer

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from busframe._consume.anew import ANEW
 from busframe.message import ATTRIBUTES_MAX, Outgoing, is_ordered
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     at_s: float
 
 
-def dead_letter(received: Received, queue: QueueName, *, reason: str, at_s: float, bytes_max: int) -> Outgoing:
+def dead_letter(
+    received: Received, queue: QueueName, *, reason: str, attempts: int, at_s: float, bytes_max: int
+) -> Outgoing:
     """Write a message for the dead-letter queue of `queue`.
 
     A foreign message that has ten attributes already keeps them, and the reason is in the log only; so it is if the
@@ -44,10 +47,12 @@ def dead_letter(received: Received, queue: QueueName, *, reason: str, at_s: floa
         reason=_printable(reason[:REASON_LENGTH_MAX]),
         queue=queue,
         message_id=received.message_id,
-        attempts=received.receive_count,
+        attempts=attempts,
         at_s=at_s,
     )
     attributes = dict(received.attributes)
+    # Whoever moves it back wants it tried as often as a new one.
+    attributes.pop(ANEW, None)
     if DEAD in attributes or len(attributes) < ATTRIBUTES_MAX:
         attributes[DEAD] = msgspec.json.encode(letter).decode()
     ordered = is_ordered(queue)
@@ -60,7 +65,7 @@ def dead_letter(received: Received, queue: QueueName, *, reason: str, at_s: floa
     )
     if outgoing.size_bytes <= bytes_max:
         return outgoing
-    del attributes[DEAD]
+    attributes.pop(DEAD, None)
     return Outgoing(
         body=received.body, attributes=attributes, group=outgoing.group, deduplication_id=outgoing.deduplication_id
     )

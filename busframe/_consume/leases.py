@@ -92,6 +92,11 @@ class Lease:
         self._slot = slot
         slot[self] = None
 
+    @property
+    def attempt(self) -> int:
+        """Which of the message's attempts this is, from 1."""
+        return self.received.receive_count if isinstance(self.opened, Exception) else self.opened[1].attempt
+
     def keep_in(self, slot: Slot) -> None:
         """Wait for another beat."""
         self.drop()

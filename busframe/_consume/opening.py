@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from busframe import runtime
+from busframe._consume.anew import read_former
 from busframe._consume.verdict import NotYetDue
 from busframe.cloudevents import looks_like_cloud_event, read_cloud_event
 from busframe.codec import reader_of
@@ -16,7 +17,7 @@ from busframe.delivery import Delivery
 from busframe.errors import CodecError, UnknownMessageError
 from busframe.foreign import foreign_message
 from busframe.headers import HEADERS, Headers, read_headers, text_attributes
-from busframe.message import Outgoing, is_ordered
+from busframe.message import MessageId, Outgoing, is_ordered
 
 if TYPE_CHECKING:
     from busframe.codec import Body, Reader
@@ -43,14 +44,16 @@ class Opener:
             DecodeError: its headers or its body are not what its type says.
             NotYetDue: it takes the place of an answer; see `onward`.
         """
+        former = read_former(received)
+        if former is not None:
+            _require_due(former.due_s)
         try:
             text = received.attributes.get(HEADERS)
             if text is None:
                 headers, body = _unwrap(received)
             else:
                 headers, body = read_headers(text, received), received.body
-            if headers.due_s is not None and (left_s := headers.due_s - runtime.wall_s()) > 0:
-                raise NotYetDue(left_s)
+            _require_due(headers.due_s)
             found = self._by_type.get(headers.type)
             if found is None:
                 known = ", ".join(sorted(self._by_type)) or "no type"
@@ -62,13 +65,18 @@ class Opener:
                 raise
             handler = self._foreign
             headers, payload = _as_foreign(received, error)
+        if former is None:
+            attempt, message_id, sent_at_s = received.receive_count, received.message_id, received.sent_at_s
+        else:
+            attempt = former.attempts + received.receive_count
+            message_id, sent_at_s = MessageId(former.message_id), former.sent_at_s
         return handler, Delivery(
             payload=payload,
             headers=headers,
-            attempt=received.receive_count,
+            attempt=attempt,
             queue=self._queue,
-            message_id=received.message_id,
-            sent_at_s=received.sent_at_s,
+            message_id=message_id,
+            sent_at_s=sent_at_s,
         )
 
     def lane(self, received: Received) -> str | None:
@@ -84,6 +92,11 @@ class Opener:
             return _unwrap(received)[0].key if text is None else read_headers(text, received).key
         except CodecError:
             return None
+
+
+def _require_due(due_s: float | None) -> None:
+    if due_s is not None and (left_s := due_s - runtime.wall_s()) > 0:
+        raise NotYetDue(left_s)
 
 
 def onward(received: Received, left_s: float, delay_s_max: float) -> Outgoing:

@@ -19,9 +19,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Give it back, to come again after `delay_s` seconds."""
+    """Give it back, to come again after `delay_s` seconds; if not `counts`, without this being an attempt."""
 
     delay_s: float
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class NoAttempt(Outcome):
         self.left_s = left_s
 
 
-def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float) -> Verdict:
+def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float, must_count: bool = False) -> Verdict:
     """Decide.
 
     Args:
@@ -65,19 +66,20 @@ def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float)
         attempt: which delivery this was, from 1.
         retry: the subscription's policy.
         random: in [0, 1), for the jitter.
+        must_count: an attempt cannot be left uncounted here.
     """
     match error:
         case None | Drop():
             return Done()
         case NotYetDue() | NoAttempt():
             return Postpone(error.left_s) if isinstance(error, NotYetDue) else Again(error.left_s)
-        case Reject():
-            return GiveUp(f"rejected: {error.reason}")
-        case CodecError():
-            return GiveUp(_text(error))
+        case Reject() | CodecError():
+            return GiveUp(f"rejected: {error.reason}" if isinstance(error, Reject) else _text(error))
         case ExceptionGroup(exceptions=[Outcome() as decision]):
             # Said inside a task group of the handler's.
-            return judge(decision, attempt=attempt, retry=retry, random=random)
+            return judge(decision, attempt=attempt, retry=retry, random=random, must_count=must_count)
+        case Later() if not (error.count or must_count):
+            return Again(error.delay_s, counts=False)
         case _:
             return _judge_failure(error, attempt, retry, random)
 
