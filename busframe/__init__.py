@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from busframe._consume.pulling import PulledDelivery, Stream
+    from busframe.blocking import BlockingLive, connect_blocking
     from busframe.bus import Bus
     from busframe.channel import Channel
     from busframe.cloudevents import CloudEvents
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendError",
+    "BlockingLive",
     "Bus",
     "BusframeError",
     "Channel",
@@ -50,6 +52,7 @@ __all__ = [
     "Stream",
     "TraceContext",
     "command",
+    "connect_blocking",
     "current_delivery",
     "current_trace",
     "event",
@@ -57,6 +60,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BlockingLive": "blocking",
     "Bus": "bus",
     "Channel": "channel",
     "CloudEvents": "cloudevents",
@@ -74,6 +78,7 @@ _HOMES = {
     "Stream": "_consume.pulling",
     "TraceContext": "tracing",
     "command": "message_type",
+    "connect_blocking": "blocking",
     "current_delivery": "delivery",
     "current_trace": "tracing",
     "event": "message_type",
