@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from busframe import runtime
+from busframe._consume.once import needs_inbox
 from busframe.backend import KeepsRecipients
 from busframe.config import BackendUrl, backend_factory, has_inbox, inbox_factory, recipients_factory
 from busframe.errors import ConfigurationError, UnsupportedError
@@ -81,11 +82,7 @@ class Bus(Registry):
         if url is not None:
             parsed = BackendUrl.parse(url)
             return await stack.enter_async_context(inbox_factory(parsed.scheme)(parsed))
-        asking = [
-            group.queue
-            for group in self.groups.values()
-            if any(handler.once_window_s is not None for handler in group.all_handlers)
-        ]
+        asking = [queue for queue, group in self.groups.items() if needs_inbox(group)]
         if not asking:
             return None
         if not has_inbox(backend_url.scheme):

@@ -14,7 +14,7 @@ from busframe import runtime
 from busframe._consume.consumer import Consumer
 from busframe._consume.counts import Counts
 from busframe._consume.health import STALE_AFTER_S, STUCK_AFTER_S, Health
-from busframe._consume.once import with_inbox
+from busframe._consume.once import needs_inbox, with_inbox
 from busframe._consume.pulling import Shelf, Stream
 from busframe.channel import Channel
 from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
@@ -260,9 +260,10 @@ class Live:
         Draining stops polling, lets running handlers end for up to `drain_s` seconds, cancels the rest and gives their
         messages back, and settles everything else.
         """
+        groups = self._runnable(*self._registry.groups.values())
         stop = anyio.Event()
         async with runtime.background_tasks() as tasks:
-            await tasks.start(self._consume, tuple(self._registry.groups.values()), stop, drain_s)
+            await tasks.start(self._consume, groups, stop, drain_s)
             try:
                 yield
             finally:
@@ -285,7 +286,7 @@ class Live:
         stop, ended = anyio.Event(), anyio.Event()
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with runtime.background_tasks() as tasks:
-                groups = tuple(self._registry.groups.values())
+                groups = self._runnable(*self._registry.groups.values())
                 consumers: list[Consumer] = await tasks.start(self._consume, groups, stop, drain_s, ended)
                 try:
                     task_status.started()
@@ -378,8 +379,7 @@ class Live:
             raise ConfigurationError(
                 f"queue {group.queue} has handlers on this bus: they and this stream would compete for its messages"
             )
-        if any(handler.once_window_s is not None for handler in group.all_handlers):
-            _ = self.inbox  # raises if there is none
+        self._runnable(group)
         if prepare and self._prepare is not None:
             await self._prepare(registry)
         stop = anyio.Event()
@@ -390,6 +390,12 @@ class Live:
             finally:
                 shelf.close()
                 stop.set()
+
+    def _runnable(self, *groups: Group) -> tuple[Group, ...]:
+        """The groups, after making sure that there is an inbox if one of them needs it."""
+        if any(needs_inbox(group) for group in groups):
+            _ = self.inbox  # raises if there is none
+        return groups
 
     async def _consume(
         self,
@@ -407,7 +413,7 @@ class Live:
                     consumers: list[Consumer] = []
                     for group in groups:
                         counts = self._counts.setdefault(group.queue, Counts())
-                        guarded = with_inbox(group, self._inbox, keepers)
+                        guarded = with_inbox(group, self.inbox, keepers) if needs_inbox(group) else group
                         consumers.append(Consumer(self._backend, self._sender, guarded, counts, drain_s=drain_s))
                         tasks.start_soon(self._run, consumers[-1], group.queue)
                     task_status.started(consumers)

@@ -155,16 +155,13 @@ class _ClaimKeeper:
                     self._held[claim].cancel()
 
 
-def with_inbox(group: Group, inbox: Inbox | None, tasks: TaskGroup) -> Group:
-    """The group with an inbox before those of its handlers that ask for it; the group itself if none does.
+def needs_inbox(group: Group) -> bool:
+    """Tell whether a handler of the group asks for an inbox."""
+    return any(handler.once_window_s is not None for handler in group.all_handlers)
 
-    Args:
-        group: as registered.
-        inbox: None only if no handler asks for it.
-        tasks: keeps claims; has to live as long as a handler runs.
-    """
-    if inbox is None or all(handler.once_window_s is None for handler in group.all_handlers):
-        return group
+
+def with_inbox(group: Group, inbox: Inbox, tasks: TaskGroup) -> Group:
+    """The group with an inbox before those of its handlers that ask for it. `tasks` keeps the claims meanwhile."""
     keeper = _ClaimKeeper(inbox, group.lease_s)
     tasks.start_soon(keeper.run)
 

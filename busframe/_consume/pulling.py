@@ -6,7 +6,6 @@ lays each delivery on a shelf and waits there until whoever took it has said wha
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
@@ -107,7 +106,7 @@ class Shelf(Generic[T_co]):
     """Where deliveries lie until somebody takes them."""
 
     def __init__(self) -> None:
-        self._lying: deque[PulledDelivery[T_co]] = deque()
+        self._lying: dict[_Hold, PulledDelivery[T_co]] = {}
         self._out: dict[_Hold, None] = {}
         self._changed = anyio.Event()
         self._closed = False
@@ -128,16 +127,15 @@ class Shelf(Generic[T_co]):
         if self._closed:
             raise NoAttempt("the stream is closed", 0)
         self._out[hold] = None
-        self._lying.append(pulled)
+        self._lying[hold] = pulled
         self._change()
         try:
             await hold.told.wait()
         except BaseException:
-            if pulled in self._lying:
-                self._lying.remove(pulled)
             hold.lose()
             raise
         finally:
+            self._lying.pop(hold, None)
             del self._out[hold]
         if hold.outcome is not None:
             raise hold.outcome
@@ -152,7 +150,7 @@ class Shelf(Generic[T_co]):
             if self._closed:
                 raise StopAsyncIteration
             await self._changed.wait()
-        return self._lying.popleft()
+        return self._lying.pop(next(iter(self._lying)))
 
     def close(self) -> None:
         """Give back what nobody works on."""

@@ -367,6 +367,15 @@ async def test_what_cannot_be_is_named() -> None:
     assert "once=True" in str(problems[0])
 
 
+async def test_a_handler_that_is_registered_too_late_for_an_inbox_does_not_run_without_one() -> None:
+    bus = Bus("shop")
+    async with bus.connect("memory://") as live:
+        bus.subscribe(OrderPlaced, group="billing", once=True)(ignore)
+        with pytest.raises(ConfigurationError, match="no inbox"):
+            async with live.running():
+                pass
+
+
 async def test_a_backend_without_an_inbox_needs_one_named() -> None:
     bus = Bus("shop")
 
