@@ -62,6 +62,10 @@ class _Batch(Generic[E, O]):
             self.told.set()
 
 
+Begun = tuple[_Batch[E, O], int]
+"""An entry under way: its batch, and its place in it."""
+
+
 class Batcher(Generic[E, O]):
     """Collects entries for one batch call.
 
@@ -116,16 +120,31 @@ class Batcher(Generic[E, O]):
         """
         if not self._calls and not self._waiting and not self._closed:
             return await self._submit_alone(entry)
+        return await self.finish(self.begin(entry))
+
+    def begin(self, entry: E) -> Begun[E, O]:
+        """Have `entry` sent, for `finish` to tell its outcome.
+
+        So that a task with entries for many lines can begin them all before it waits for the first.
+        """
         batch, index = self._join(entry)
         if batch.told is None:
             batch.told = anyio.Event()
-        try:
-            await batch.told.wait()
-        except BaseException:
-            if batch in self._waiting:
-                batch.entries[index] = cast("E", _WITHDRAWN)  # taken out before the call
-                batch.withdrawn = True
-            raise
+            if batch.error is not None:  # Refused at once: the batcher is closed.
+                batch.told.set()
+        return batch, index
+
+    async def finish(self, begun: Begun[E, O]) -> O:
+        """Wait for the outcome of an entry. Cancellation and errors as `submit`."""
+        batch, index = begun
+        if batch.told is not None and not batch.told.is_set():
+            try:
+                await batch.told.wait()
+            except BaseException:
+                if batch in self._waiting:
+                    batch.entries[index] = cast("E", _WITHDRAWN)  # taken out before the call
+                    batch.withdrawn = True
+                raise
         if batch.error is not None:
             raise _own(batch.error)
         return batch.outcomes[index]

@@ -6,7 +6,6 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
 import msgspec
 
 from busframe.errors import BackendError, ClosedError, PublishError, QueueNotFoundError
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from busframe.filters import FilterOn
     from busframe.headers import Headers
-    from busframe.message import MessageId, Outgoing, QueueName
+    from busframe.message import MessageId, Outgoing, QueueName, Sent
     from busframe.recipients import Subscription
     from busframe.sending import Sender
     from busframe.topology.routes import Routes
@@ -136,23 +135,22 @@ class Publisher:
 
     async def _send_to(self, fanout: _Fanout, rows: Sequence[Subscription]) -> None:
         fanout.asked.update((row.queue, None) for row in rows)
-        if len(rows) == 1:
-            await self._copy_to(fanout, rows[0])
-            return
-        async with anyio.create_task_group() as tasks:
-            for row in rows:
-                tasks.start_soon(self._copy_to, fanout, row)
-
-    async def _copy_to(self, fanout: _Fanout, row: Subscription) -> None:
-        queue = row.queue
+        copies = [(row.queue, fanout.copy_for(row.queue, self._bytes_max)) for row in rows]
+        fates: Sequence[Sent | BackendError]
         try:
-            sent = await self._sender.send(queue, fanout.copy_for(queue, self._bytes_max))
+            if len(copies) == 1:
+                fates = [await self._sender.send(*copies[0])]
+            else:
+                fates = await self._sender.send_each(copies)
         except BackendError as error:
-            fanout.note_failure(row, error)
+            fates = [error]
         except ClosedError as error:
-            fanout.note_failure(row, BackendError(str(error)))
-        else:
-            fanout.accepted[queue] = sent.message_id
+            fates = [BackendError(str(error)) for _ in rows]
+        for row, fate in zip(rows, fates, strict=True):
+            if isinstance(fate, BackendError):
+                fanout.note_failure(row, fate)
+            else:
+                fanout.accepted[row.queue] = fate.message_id
 
 
 class _Fanout:

@@ -85,6 +85,60 @@ class Sender:
             if self._quiet is not None and not self._under_way:
                 self._quiet.set()
 
+    async def send_each(self, copies: Sequence[tuple[QueueName, Outgoing]]) -> Sequence[Sent | BackendError]:
+        """Send several messages, to as many queues or fewer, at once, and tell the fate of each.
+
+        As `send` for each of them, without a task for each. Cancelled, each may have been sent or not.
+
+        Raises:
+            InvalidArgumentError: a queue cannot take its message. Nothing was sent.
+            ClosedError: the connection was closed before: nothing was sent.
+        """
+        if self._closed:
+            raise ClosedError(f"messages for {len(copies)} queues were not sent: the connection is closed")
+        for queue, message in copies:
+            if message.delay_s or message.deduplication_id is not None:
+                check_send(self._backend.capabilities, queue, (message,))
+        self._under_way += 1
+        try:
+            begun = [
+                (batcher, batcher.begin(message))
+                for queue, message in copies
+                for batcher in (self._batchers.get(queue) or self._open(queue),)
+            ]
+            fates: list[Sent | BackendError] = []
+            for batcher, entry in begun:
+                try:
+                    outcome = await batcher.finish(entry)
+                except BackendError as whole:
+                    fates.append(whole)
+                else:
+                    fates.append(outcome if isinstance(outcome, Sent) else outcome.error)
+            if any(isinstance(fate, BackendError) and fate.retryable for fate in fates):
+                await self._repeat_each(copies, fates)
+            return fates
+        finally:
+            self._under_way -= 1
+            if self._quiet is not None and not self._under_way:
+                self._quiet.set()
+
+    async def _repeat_each(
+        self, copies: Sequence[tuple[QueueName, Outgoing]], fates: list[Sent | BackendError]
+    ) -> None:
+        """Try again what failed, each at its own pace, and write down the new fates."""
+
+        async def repeat(index: int, error: BackendError) -> None:
+            queue, message = copies[index]
+            try:
+                fates[index] = await self._repeat(queue, message, error)
+            except BackendError as last:
+                fates[index] = last
+
+        async with anyio.create_task_group() as tasks:
+            for index, fate in enumerate(fates):
+                if isinstance(fate, BackendError):
+                    tasks.start_soon(repeat, index, fate)
+
     async def aclose(self, *, within_s: float = FLUSH_S) -> None:
         """Refuse further sends, and wait for those under way, their repetitions included.
 
