@@ -46,22 +46,32 @@ async def register(
 ) -> Sequence[Change]:
     """Make the queues of a plan and enter the rows, as far as they are not there. Safe to repeat and to run at once.
 
+    With the plan's mode "check" nothing is made or entered, and what is missing is an error; with "assume" nothing is
+    looked at.
+
     Returns:
         What was changed in the list.
 
     Raises:
-        ConfigurationError: a group is listed with another queue, or a queue with another group. The list is as it was.
+        ConfigurationError: a group is listed with another queue, or a queue with another group; or, in mode "check",
+            the list lacks something. The list is as it was.
         BackendError: from either store. What was done stays done; repeat to go on.
     """
     await backend.provision(plan)
-    if not wanted:
+    if not wanted or plan.mode == "assume":
         return ()
     topics = {row.topic for row in wanted}
     edit = registering(wanted)
     rows = (await recipients.load(topics)).subscriptions
     _remark(rows, wanted)
-    if not revise(rows, edit(rows), version=0, at_s=0, by="").changes:
+    differing = revise(rows, edit(rows), version=0, at_s=0, by="").changes
+    if not differing:
         return ()  # As nearly always: without a write that other processes would have to wait for.
+    if plan.mode == "check":
+        points = "; ".join(
+            f"{change.topic} on {change.queue} for {change.group}: {change.what}" for change in differing
+        )
+        raise ConfigurationError(f"the recipient list lacks: {points}. busframe topology apply enters it")
     changes = await recipients.change(edit, by=by, topics=topics)
     if any(change.what.startswith("subscribed") for change in changes):
         await backend.provision(plan)
@@ -97,6 +107,21 @@ def _require_only_queue(new: Subscription, rows: Iterable[Subscription]) -> None
                 f"group {new.group} gets {new.topic} on queue {row.queue}, and this program has it on {new.queue}: "
                 f"it would get every message twice. Move it: busframe topology move {new.group} {new.queue}"
             )
+
+
+def remark_on_doubles(groups: Iterable[Group]) -> None:
+    """Say in the log where one function gets every event twice: as a member of two groups."""
+    seen: dict[tuple[str, object], str] = {}
+    for group in groups:
+        for name, handler in group.handlers.items():
+            if handler.kind.kind != "event":
+                continue
+            other = seen.setdefault((name, handler.function), group.name)
+            if other != group.name:
+                _log.warning(
+                    "%s handles %s for the groups %s and %s: it is called twice for each message",
+                    *(getattr(handler.function, "__qualname__", handler.function), name, other, group.name),
+                )
 
 
 def _remark(rows: Sequence[Subscription], wanted: Sequence[Subscription]) -> None:
