@@ -139,6 +139,27 @@ class Registry:
         """The groups by queue."""
         return self._groups
 
+    def select(self, names: Sequence[str] | None = None) -> Sequence[Group]:
+        """Look groups up by name.
+
+        Args:
+            names: of each its name with or without the bus's (`shop/billing` or `billing`), its queue's, or the
+                command's that it owns; None names all.
+
+        Raises:
+            InvalidArgumentError: one of them is not here; it says which are.
+        """
+        if names is None:
+            return tuple(self._groups.values())
+        found: dict[QueueName, Group] = {}
+        for name in names:
+            called = [group for group in self._groups.values() if name in _names(group)]
+            if not called:
+                have = ", ".join(sorted(group.name or group.queue for group in self._groups.values()))
+                raise InvalidArgumentError("group", name, f"one of {have}" if have else "none: the bus has no handlers")
+            found.update((group.queue, group) for group in called)
+        return tuple(found.values())
+
     @overload
     def subscribe(self, event: type[Command], **options: Unpack[SubscribeOptions]) -> CommandsAreHandled: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
     @overload
@@ -324,6 +345,16 @@ class Registry:
                 )
             setattr(known or group, parameter, value)
         return known or group
+
+
+def _names(group: Group) -> set[str]:
+    """What people call it."""
+    own = (
+        {group.name, group.name.partition("/")[2]}
+        if group.name
+        else {handler.kind.name for handler in group.all_handlers}
+    )
+    return own | {group.queue}
 
 
 def command_queue(kind: MessageType, *, ordered: bool = False) -> QueueName:

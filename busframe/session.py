@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import signal
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
 
 from busframe import runtime
-from busframe._consume.consumer import Consumer
+from busframe._consume.bounds import Bounds
 from busframe._consume.counts import Counts
-from busframe._consume.health import STALE_AFTER_S, STUCK_AFTER_S, Health
-from busframe._consume.once import needs_inbox, with_inbox
+from busframe._consume.health import STALE_AFTER_S, STUCK_AFTER_S
+from busframe._consume.hosting import Host
 from busframe._consume.pulling import Shelf, Stream
 from busframe.channel import Channel
 from busframe.errors import ConfigurationError, InvalidArgumentError
@@ -27,15 +28,16 @@ from busframe.sending_side import Sending
 from busframe.topology.operations import Topology
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup, TaskStatus
 
+    from busframe._consume.consumer import Consumer
+    from busframe._consume.health import Health
     from busframe.backend import Backend, QueueStats
     from busframe.filters import FilterOn
     from busframe.inbox import Inbox
-    from busframe.message import QueueName
     from busframe.recipients import RecipientList
     from busframe.registering import HandleOptions, SubscribeOptions
     from busframe.registry import Group
@@ -65,12 +67,11 @@ class Live(Sending):
     ) -> None:
         super().__init__(registry, backend, recipients, Sender(backend, tasks))
         self._backend = backend
-        self._inbox = inbox
         self._prepare = prepare
-        self._counts: dict[str, Counts] = {queue: Counts() for queue in registry.groups}
-        self._consuming: dict[QueueName, dict[Consumer, anyio.Event]] = {}
+        self._host = Host(backend, self._sender, inbox)
+        self._host.counts.update((queue, Counts()) for queue in registry.groups)
         self._topology = Topology(
-            registry, backend, recipients, by=runtime.who(registry.name), before_removal=self._stop_consuming
+            registry, backend, recipients, by=runtime.who(registry.name), before_removal=self._host.stop
         )
 
     @property
@@ -85,7 +86,7 @@ class Live(Sending):
     @property
     def counts(self) -> Mapping[str, Counts]:
         """What the consumers of this connection have done so far, by queue."""
-        return self._counts
+        return self._host.counts
 
     def health(self, *, stuck_after_s: float = STUCK_AFTER_S, stale_after_s: float = STALE_AFTER_S) -> Health:
         """How the consumers of this connection are, for a probe: `live.health().healthy`.
@@ -94,13 +95,7 @@ class Live(Sending):
             stuck_after_s: a handler that has been running for longer is stuck.
             stale_after_s: polls that have failed for longer are a fault, whatever the error.
         """
-        return Health(
-            consumers=tuple(
-                consumer.health(stuck_after_s=stuck_after_s, stale_after_s=stale_after_s)
-                for consumers in self._consuming.values()
-                for consumer in consumers
-            )
-        )
+        return self._host.health(stuck_after_s=stuck_after_s, stale_after_s=stale_after_s)
 
     async def aclose(self) -> None:
         """Refuse further sends and wait for those under way, for a few seconds; leaving `Bus.connect` does it.
@@ -124,9 +119,7 @@ class Live(Sending):
         Raises:
             ConfigurationError: this connection has none.
         """
-        if self._inbox is None:
-            raise ConfigurationError("this connection has no inbox: connect(url, inbox='sqlite:///inbox.db')")
-        return self._inbox
+        return self._host.inbox
 
     def backend_as(self, kind: type[B]) -> B:
         """The backend as the class it is, for what only it can do.
@@ -139,16 +132,22 @@ class Live(Sending):
         return self._backend
 
     @asynccontextmanager
-    async def running(self, *, drain_s: float = DRAIN_S) -> AsyncGenerator[None, None]:
+    async def running(
+        self, *, groups: Sequence[str] | None = None, concurrency: int | None = None, drain_s: float = DRAIN_S
+    ) -> AsyncGenerator[None, None]:
         """Run the registry's handlers for as long as the context lasts; leaving it drains.
 
         Draining stops polling, lets running handlers end for up to `drain_s` seconds, cancels the rest and gives their
         messages back, and settles everything else.
+
+        Args:
+            groups: run these only, named as for `Registry.select`; None is all of them.
+            concurrency: handle so many messages of each group at a time, in place of what the subscriptions say.
+            drain_s: see above.
         """
-        groups = self._runnable(*self._registry.groups.values())
         stop = anyio.Event()
         async with runtime.background_tasks() as tasks:
-            await tasks.start(self._consume, groups, stop, drain_s)
+            await tasks.start(self._host.run, self._chosen(groups, concurrency), stop, drain_s)
             try:
                 yield
             finally:
@@ -168,19 +167,69 @@ class Live(Sending):
         For the main thread of a worker process. A second signal ends the drain: handlers are cancelled and their
         messages given back. A third has its usual effect.
         """
-        stop, ended = anyio.Event(), anyio.Event()
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with runtime.background_tasks() as tasks:
-                groups = self._runnable(*self._registry.groups.values())
-                consumers: list[Consumer] = await tasks.start(self._consume, groups, stop, drain_s, ended)
-                try:
-                    task_status.started()
-                    first = await anext(signals)
-                finally:
-                    stop.set()
-                tasks.start_soon(_hasten_at_next, signals, consumers)
-                await ended.wait()
+        first = await self.work(signals=True, drain_s=drain_s, task_status=task_status)
+        assert first is not None  # noqa: S101 - nothing else ends it
         return first
+
+    async def work(
+        self,
+        *,
+        groups: Sequence[str] | None = None,
+        concurrency: int | None = None,
+        until_empty: bool = False,
+        deliveries_max: int | None = None,
+        time_max_s: float | None = None,
+        signals: bool = False,
+        drain_s: float = DRAIN_S,
+        task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+    ) -> signal.Signals | None:
+        """Run the registry's handlers until an end is reached, then drain: for jobs that a timer starts, and for tests.
+
+        Whichever of the ends comes first counts; without any it runs until it is cancelled. What became of the
+        messages is in `counts`.
+
+        Args:
+            groups: as for `running`, and so is `concurrency`.
+            concurrency: the same.
+            until_empty: end when nothing is left that could be received now, also of what handlers have sent
+                meanwhile. Messages that are delayed, such as those to be tried again later, or in the hands of another
+                process are not waited for.
+            deliveries_max: end after taking so many deliveries; no more are taken. One that is given back counts.
+            time_max_s: end after so many seconds.
+            signals: end at SIGINT and SIGTERM, as `serve_until_signal` does. In the main thread only.
+            drain_s: as for `running`.
+            task_status: for `task_group.start`.
+
+        Returns:
+            The signal that ended it, if one did.
+
+        Raises:
+            InvalidArgumentError: one of the arguments is not allowed; nothing was run.
+            BackendError: with `until_empty`, the broker failed several times in a row.
+        """
+        chosen = self._chosen(groups, concurrency)
+        bounds = Bounds(consumers=len(chosen), deliveries_max=deliveries_max, until_empty=until_empty)
+        if time_max_s is not None and not 0 < time_max_s < float("inf"):
+            raise InvalidArgumentError("time_max_s", time_max_s, "more than 0 seconds, finite, or None for no bound")
+        if not chosen and until_empty:
+            return None
+        watch = _SignalWatch()
+        stop, ended = anyio.Event(), anyio.Event()
+        async with runtime.background_tasks() as tasks:
+            if signals:
+                await tasks.start(watch.run)
+            consumers: Sequence[Consumer] = await tasks.start(self._host.run, chosen, stop, drain_s, bounds, ended)
+            task_status.started()
+            try:
+                with anyio.move_on_after(time_max_s):
+                    await _first_of(bounds.reached, watch.first)
+            finally:
+                stop.set()
+            tasks.start_soon(watch.hasten, consumers)
+            await ended.wait()
+        if bounds.error is not None:
+            raise bounds.error
+        return watch.signal
 
     def stream(
         self,
@@ -264,68 +313,64 @@ class Live(Sending):
             raise ConfigurationError(
                 f"queue {group.queue} has handlers on this bus: they and this stream would compete for its messages"
             )
-        self._runnable(group)
+        self._host.require_inbox((group,))
         if prepare and self._prepare is not None:
             await self._prepare(registry)
         stop = anyio.Event()
         async with runtime.background_tasks() as tasks:
-            await tasks.start(self._consume, (group,), stop, drain_s)
+            await tasks.start(self._host.run, (group,), stop, drain_s)
             try:
                 yield Stream(shelf)
             finally:
                 shelf.close()
                 stop.set()
 
-    def _runnable(self, *groups: Group) -> tuple[Group, ...]:
-        """The groups, after making sure that there is an inbox if one of them needs it."""
-        if any(needs_inbox(group) for group in groups):
-            _ = self.inbox  # raises if there is none
+    def _chosen(self, names: Sequence[str] | None, concurrency: int | None) -> Sequence[Group]:
+        """The groups to run, after making sure that what they need is there."""
+        groups = self._registry.select(names)
+        if concurrency is not None:
+            if concurrency < 1:
+                raise InvalidArgumentError("concurrency", concurrency, "1 or more")
+            groups = [replace(group, concurrency=concurrency) for group in groups]
+        self._host.require_inbox(groups)
         return groups
 
-    async def _consume(
-        self,
-        groups: Sequence[Group],
-        stop: anyio.Event,
-        drain_s: float,
-        ended: anyio.Event | None = None,
-        *,
-        task_status: TaskStatus[list[Consumer]],
-    ) -> None:
-        """Host the consumers. Shielded: cancellation arrives as `stop`, since a drain has work to do."""
-        try:
-            with anyio.CancelScope(shield=True):
-                async with runtime.background_tasks() as keepers, anyio.create_task_group() as tasks:
-                    consumers: list[Consumer] = []
-                    for group in groups:
-                        counts = self._counts.setdefault(group.queue, Counts())
-                        guarded = with_inbox(group, self.inbox, keepers) if needs_inbox(group) else group
-                        consumers.append(Consumer(self._backend, self._sender, guarded, counts, drain_s=drain_s))
-                        tasks.start_soon(self._run, consumers[-1], group.queue)
-                    task_status.started(consumers)
-                    await stop.wait()
-                    for consumer in consumers:
-                        consumer.stop()
-        finally:
-            if ended is not None:
-                ended.set()
 
-    async def _run(self, consumer: Consumer, queue: QueueName) -> None:
-        consuming = self._consuming.setdefault(queue, {})
-        ended = consuming[consumer] = anyio.Event()
-        try:
-            await consumer.run()
-        finally:
-            del consuming[consumer]
-            ended.set()
+class _SignalWatch:
+    """Waits for the signals that end a run.
 
-    async def _stop_consuming(self, queue: QueueName) -> None:
-        """Stop the consumers of a queue that is about to be removed, and wait until they have."""
-        for consumer, ended in tuple(self._consuming.get(queue, {}).items()):
-            consumer.stop()
-            await ended.wait()
+    Attributes:
+        signal: the first that came; None if none has.
+        first: set when it comes.
+        second: set when the next comes.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self.first, self.second = anyio.Event(), anyio.Event()
+
+    async def run(self, *, task_status: TaskStatus[None]) -> None:
+        """Watch for as long as signals may come. From the third on they have their usual effect."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            self.signal = await anext(signals)
+            self.first.set()
+            await anext(signals)
+            self.second.set()
+
+    async def hasten(self, consumers: Sequence[Consumer]) -> None:
+        """End the drain at the second signal, or at the first if something else ended the run."""
+        await (self.second if self.signal is not None else self.first).wait()
+        for consumer in consumers:
+            consumer.hasten()
 
 
-async def _hasten_at_next(signals: AsyncIterator[signal.Signals], consumers: Sequence[Consumer]) -> None:
-    await anext(signals)
-    for consumer in consumers:
-        consumer.hasten()
+async def _first_of(*events: anyio.Event) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def wait(event: anyio.Event) -> None:
+            await event.wait()
+            tasks.cancel_scope.cancel()
+
+        for event in events:
+            tasks.start_soon(wait, event)

@@ -40,6 +40,7 @@ from busframe.retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from busframe._consume.bounds import Bounds
     from busframe._consume.counts import Counts
     from busframe.backend import Backend
     from busframe.delivery import Delivery
@@ -70,11 +71,14 @@ class HandlerCancelledError(Exception):
 class Consumer:
     """One queue's consumer in this process. `run` it once; `stop` makes `run` drain and return."""
 
-    def __init__(self, backend: Backend, sender: Sender, group: Group, counts: Counts, *, drain_s: float) -> None:
+    def __init__(
+        self, backend: Backend, sender: Sender, group: Group, counts: Counts, bounds: Bounds, *, drain_s: float
+    ) -> None:
         self._backend = backend
         self._sender = sender
         self._group = group
         self._counts = counts
+        self._bounds = bounds
         self._queue = group.queue
         self._ordered = is_ordered(group.queue)
         self._drain_s = drain_s
@@ -152,20 +156,29 @@ class Consumer:
         """Receive until cancelled, whatever errors there are."""
         capabilities = self._backend.capabilities
         most = min(capabilities.receive_entries_max, self._group.concurrency)
-        wait_s = min(capabilities.wait_s_max, WAIT_S)
+        wait_s = self._bounds.wait_s(min(capabilities.wait_s_max, WAIT_S))
         while True:
             places = await self._in_hand.reserve(most)
+            lent = await self._bounds.borrow(places)
             asked_s = runtime.now_s()
             try:
-                self._admit(await self._receive(places, wait_s), asked_s)
+                self._admit(await self._receive(lent, wait_s), asked_s)
             except Exception as error:  # noqa: BLE001 - a consumer that stops of an error loses its queue
                 await self._back_off(error)
             finally:
                 self._in_hand.unreserve(places)
 
-    async def _receive(self, limit: int, wait_s: float) -> Sequence[Received]:
-        with anyio.move_on_after(wait_s + OVERDUE_S):
-            return await self._backend.receive(self._queue, limit=limit, wait_s=wait_s, lease_s=self._group.lease_s)
+    async def _receive(self, lent: int, wait_s: float) -> Sequence[Received]:
+        bounds, activity, taken = self._bounds, self._bounds.activity, 0
+        try:
+            with anyio.move_on_after(wait_s + OVERDUE_S):
+                batch = await self._backend.receive(self._queue, limit=lent, wait_s=wait_s, lease_s=self._group.lease_s)
+                taken = len(batch)
+                if not batch and not self._in_hand:
+                    bounds.found_nothing(self, activity)
+                return batch
+        finally:
+            bounds.take(lent, taken)
         raise UnavailableError(f"no answer within {wait_s + OVERDUE_S:g} s")
 
     async def _back_off(self, error: Exception) -> None:
@@ -179,6 +192,7 @@ class Consumer:
             *(self._queue, self._polling.failures, self._polling.state, wait_s, error),
             exc_info=unforeseen,
         )
+        self._bounds.failed(self._polling.failures, error)
         await runtime.sleep(wait_s)
 
     def _admit(self, batch: Sequence[Received], asked_s: float) -> None:
@@ -331,6 +345,7 @@ class Consumer:
     def _let_go(self, lease: Lease) -> None:
         lease.drop()
         self._in_hand.remove(lease)
+        self._bounds.activity += 1
 
     # --- giving back ------------------------------------------------------------------------------------------------
 
