@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.emulator import durability, engine, growth, in_process, peers, sizes, throughput, waiting
+from benchmarks.emulator import crowding, durability, engine, growth, in_process, peers, sizes, throughput, waiting
 from benchmarks.emulator.server import PINNED
 from benchmarks.emulator.table import show
 
@@ -80,7 +80,10 @@ def _growth(options: argparse.Namespace) -> None:
     )
     show(
         f"The engine: from few to many (of {growth.FEW_QUEUES:,} and {growth.MANY_QUEUES:,} queues)",
-        growth.queue_rows(rounds=options.rounds + 2),
+        [
+            *growth.queue_rows(rounds=options.rounds + 2),
+            crowding.row(growth.FEW_QUEUES, growth.MANY_QUEUES, rounds=options.rounds + 2),
+        ],
     )
 
 

@@ -41,11 +41,10 @@ class World:
         return self.now_us
 
     def message(self, queue: QueueAddress) -> Send:
+        if queue is STANDARD:
+            return Send(queue, BODY, 100)
         self.sent += 1
-        if queue is FIFO:
-            group, name = f"g{self.sent % 50}", str(self.sent)
-            return Send(queue, BODY, 100, group=group, deduplication_id=name)
-        return Send(queue, BODY, 100)
+        return Send(queue, BODY, 100, group=f"g{self.sent % 50}", deduplication_id=str(self.sent))
 
     def one_by_one(self, queue: QueueAddress) -> None:
         apply = self.engine.apply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine import Engine, Ids, Limits, QueueAddress
@@ -55,6 +56,9 @@ MESSAGE_STEPS: Final = (
     "wait and be woken",
     "retention ends",
 )
+LEAST: Final = "(no engine: a line for each queue)"
+"""How much slower it gets for a machine to reach into ten thousand places instead of ten, whatever lies there."""
+
 QUEUE_STEPS: Final = (
     "send, receive, delete",
     "find",
@@ -65,6 +69,7 @@ QUEUE_STEPS: Final = (
     "list by prefix",
     "create and delete",
     "wait and be woken",
+    LEAST,
 )
 
 
@@ -218,7 +223,9 @@ class QueueWorld:
             self.engine.apply(1, CreateQueue(queue=queue))
             for _ in range(10):
                 self.engine.apply(1, Send(queue, BODY, 100))
+        self.lines = {queue: deque([Send(queue, BODY, 100)]) for queue in self.queues}
         self.steps: Steps = {
+            LEAST: (_nothing, self.cycle_least, _nothing),
             "send, receive, delete": (_nothing, self.cycle, _nothing),
             "find": (_nothing, self.find, _nothing),
             "look at": (_nothing, self.look, _nothing),
@@ -242,6 +249,15 @@ class QueueWorld:
             reply = self.engine.apply(self.now_us, Receive(queue))
             assert isinstance(reply, Deliveries)
             self.engine.apply(self.now_us, Delete(queue, reply.deliveries[0].receipt))
+
+    def cycle_least(self) -> None:
+        """Three times, as a message is sent, received and deleted."""
+        for _ in range(STEPS):
+            queue = self.next()
+            for _ in range(3):
+                line = self.lines[queue]
+                line.append(Send(queue, BODY, 100))
+                line.popleft()
 
     def find(self) -> None:
         for _ in range(STEPS):
