@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from busframe_emulator.engine.message import GONE, NOTHING_RARE
+from busframe_emulator.engine.message import GONE, NOTHING_RARE, SenderOnly
 from busframe_emulator.engine.records import (
     AddedRecord,
     AttemptRecord,
@@ -58,6 +58,7 @@ class Changes:
         "_queues_made",
         "_removed",
         "_seen",
+        "_shared",
         "count",
     )
 
@@ -72,6 +73,7 @@ class Changes:
         self._purged: dict[Queue, int] = {}
         self._seen: list[tuple[Queue, SeenRecord]] = []
         self._attempts: dict[tuple[Queue, str], None] = {}
+        self._shared = (NOTHING_RARE, record_rare(NOTHING_RARE))
         self._moves: dict[QueueAddress, tuple[Queue, Iterable[MoveTask]]] = {}
 
     # --- what the engine notes --------------------------------------------------------------------------------------
@@ -177,7 +179,7 @@ class Changes:
                 (rare or NOTHING_RARE).available_us,
             )
             if is_new:
-                what = None if rare is None else record_rare(rare)
+                what = None if rare is None else self._record_rare(rare)
                 delta.added.append(AddedRecord(state, message.sent_us, message.body, what))
             else:
                 delta.changed.append(state)
@@ -192,6 +194,14 @@ class Changes:
             for queue, name in groups
             if queue.groups is not None
         ]
+
+    def _record_rare(self, rare: Rare) -> RareRecord:
+        """What messages share is one record, too, so that it need not be written out again for each."""
+        if type(rare) is not SenderOnly:
+            return record_rare(rare)
+        if rare is not self._shared[0]:
+            self._shared = (rare, record_rare(rare))
+        return self._shared[1]
 
     def _record_attempt(self, queue: Queue, attempt_id: str) -> AttemptRecord:
         hidden: list[tuple[int, int]] = []

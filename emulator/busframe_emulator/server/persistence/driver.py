@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the server is what owns the loop
 import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.api import actions
 from busframe_emulator.engine.errors import SqsError
@@ -36,19 +36,14 @@ if TYPE_CHECKING:
     from busframe_emulator.server.persistence.journal import Journal
     from busframe_emulator.wire.message import Response
 
+_Held = tuple["Receiver", "Response", "Wording"]
+"""An answer that waits for a commit. A plain tuple, since most requests make one."""
+
 _STOPPING: Final = "The emulator is stopping."
 
 
 _TURNS_MAX: Final = 64
 """Of the event loop, for which those wait who were served first."""
-
-
-class _Held(NamedTuple):
-    """An answer that waits for a commit."""
-
-    receiver: Receiver
-    response: Response
-    wording: Wording
 
 
 class DurableDriver(Driver):
@@ -90,13 +85,15 @@ class DurableDriver(Driver):
         """See `Driver.perform`. A number may also stand for an answer that is there, and waits for the disk."""
         if self._refusal is not None:
             raise self._refusal
-        before = self._journal.count
+        changes = self._journal.changes
+        before = changes.count
         try:
             outcome = super().perform(action, caller, request, receiver, wording)
         finally:
             # Also when it was refused: what was due before it has happened.
-            self._want_commit()
-        if isinstance(outcome, int) or (action.takes is actions.ReceiveMessage and self._journal.count == before):
+            if changes.count != before:
+                self._wanted.set()
+        if isinstance(outcome, int) or (changes.count == before and action.takes is actions.ReceiveMessage):
             return outcome
         return self.settled(outcome, receiver, wording)
 
@@ -104,11 +101,11 @@ class DurableDriver(Driver):
         """See `Driver.settled`."""
         if self._refusal is not None:
             return wording.encode_error(self._refusal)
-        if not self._journal.is_behind:
+        if self._journal.changes.count == self._journal.durable:
             return response
-        self._tickets -= 1
-        self._hold(self._tickets, _Held(receiver, response, wording))
-        return self._tickets
+        self._tickets = ticket = self._tickets - 1
+        self._hold(ticket, (receiver, response, wording))
+        return ticket
 
     def cancel(self, waiter: int) -> None:
         """The receiver went away. What it asked for has happened all the same."""
@@ -145,29 +142,32 @@ class DurableDriver(Driver):
         if not deliveries:
             super()._answer(waiter, pending, deliveries)
             return
-        self._hold(waiter, _Held(pending.receiver, pending.show(deliveries), pending.wording))
+        self._hold(waiter, (pending.receiver, pending.show(deliveries), pending.wording))
 
     # --- commits ----------------------------------------------------------------------------------------------------
 
     def _hold(self, ticket: int, held: _Held) -> None:
         """Keep an answer for the commit that has all it tells of: the one under way, if nothing changed since."""
-        if self._journal.count == self._committing_count:
+        if self._journal.changes.count == self._committing_count:
             self._committing[ticket] = held
         else:
             self._held[ticket] = held
 
     def _want_commit(self) -> None:
-        if self._journal.is_behind:
+        if self._is_behind():
             self._wanted.set()
 
+    def _is_behind(self) -> bool:
+        return self._journal.changes.count != self._journal.durable
+
     async def _serve(self) -> None:
-        while not self._closing or self._journal.is_behind:
+        while not self._closing or self._is_behind():
             await self._wanted.wait()
             self._wanted.clear()
-            while self._journal.is_behind:
+            while self._is_behind():
                 await self._gather()
                 self._committing, self._held = self._held, {}
-                self._committing_count = self._journal.count
+                self._committing_count = self._journal.changes.count
                 try:
                     await self._journal.commit(self._clock.now_us(), stands=self._clock.manual)
                 except Exception as error:  # noqa: BLE001 - whatever it is, nothing can be kept any more
@@ -175,15 +175,15 @@ class DurableDriver(Driver):
                     return
                 self._committing_count = -1
                 done, self._committing = self._committing, {}
-                for held in done.values():
-                    held.receiver.answer(held.response)
+                for receiver, response, _ in done.values():
+                    receiver.answer(response)
 
     async def _gather(self) -> None:
         """Let everybody be served whose request is there: a commit costs much the same for one as for many."""
         for _ in range(_TURNS_MAX):
-            count = self._journal.count
+            count = self._journal.changes.count
             await asyncio.sleep(0)
-            if self._journal.count == count:
+            if self._journal.changes.count == count:
                 return
 
     def _fail(self, error: Exception) -> None:
@@ -192,11 +192,8 @@ class DurableDriver(Driver):
         print(f"busframe emulator: {reason}", file=sys.stderr, flush=True)  # noqa: T201 - the server's log
         self.failure = reason
         self._refusal = SqsError("ServiceUnavailable", reason)
-        waiting = [
-            (each.receiver, each.wording)
-            for those in (self._committing, self._held, self._pending)
-            for each in those.values()
-        ]
+        waiting = [(receiver, wording) for receiver, _, wording in (*self._committing.values(), *self._held.values())]
+        waiting += [(each.receiver, each.wording) for each in self._pending.values()]
         self._committing, self._held, self._pending = {}, {}, {}
         for receiver, wording in waiting:
             receiver.answer(wording.encode_error(self._refusal))

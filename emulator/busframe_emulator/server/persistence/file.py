@@ -166,7 +166,7 @@ def _write_messages(connection: sqlite3.Connection, delta: Delta) -> None:
         numbers = [(rows.message_number(queue, ordinal),) for queue, ordinal in delta.gone]
         _run(connection, "DELETE FROM message WHERE number IN (VALUES {})", 1, numbers)
     if delta.added:
-        _insert(connection, "message", 5, [rows.write_message(record) for record in delta.added])
+        _insert(connection, "message", 5, rows.write_messages(delta.added))
     if delta.changed:
         states = [rows.write_state(record) for record in delta.changed]
         update = "UPDATE message SET state = column2 FROM (VALUES {}) WHERE number = column1"

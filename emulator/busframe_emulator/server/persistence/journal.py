@@ -30,6 +30,8 @@ class Journal:
 
     Attributes:
         engine: as it was put back, or the one that was begun since.
+        changes: of that engine.
+        durable: how many changes there were that are durable.
     """
 
     def __init__(
@@ -38,21 +40,11 @@ class Journal:
         self.engine = engine
         self._began_us = began_us
         self._store = store
-        self._changes = changes
+        self.changes = changes
         self._new_salt = new_salt
         self._erase: bytes | None = None
         self._until_us = 0
-        self._durable = changes.count
-
-    @property
-    def count(self) -> int:
-        """How many changes there ever were."""
-        return self._changes.count
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether anything has changed that is not on the disk."""
-        return self._changes.count != self._durable
+        self.durable = changes.count
 
     def start_us(self, wall_us: int, *, stands: bool) -> int:
         """What time the engine has it when it goes on.
@@ -69,15 +61,15 @@ class Journal:
 
     def note_time(self) -> None:
         """The clock was moved, which has to be remembered though nothing else changed."""
-        self._changes.note_time()
+        self.changes.note_time()
 
     def begin_anew(self, limits: Limits | None) -> Engine:
         """Go on with a new engine; with the next commit nothing of the old one is left."""
         salt = self._new_salt()
         self._erase = salt.to_bytes(SALT_BYTES)
-        self._changes = Changes(self._changes.count)
-        self._changes.note_time()
-        self.engine = Engine(ids=Ids(salt), limits=limits, changes=self._changes)
+        self.changes = Changes(self.changes.count)
+        self.changes.note_time()
+        self.engine = Engine(ids=Ids(salt), limits=limits, changes=self.changes)
         return self.engine
 
     async def commit(self, now_us: int, *, stands: bool) -> None:
@@ -91,8 +83,8 @@ class Journal:
         Raises:
             DataDirectoryError: it could not be written.
         """
-        count = self._changes.count
-        delta = self._changes.take()
+        count = self.changes.count
+        delta = self.changes.take()
         erase, self._erase = self._erase, None
         if stands:
             self._until_us = now_us
@@ -100,7 +92,7 @@ class Journal:
             # Written once in a while, since whatever is written costs a page of the file.
             self._until_us = now_us + TIME_US
         await self._store.write(delta, now_us, self._until_us, erase)
-        self._durable = count
+        self.durable = count
 
     async def aclose(self) -> None:
         """Let go of the file. What was not committed is not in it."""

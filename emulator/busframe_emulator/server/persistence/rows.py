@@ -66,11 +66,16 @@ def write_state(record: StateRecord) -> Row:
     return message_number(record.queue, record.ordinal), _pack_state(*record[2:])
 
 
-def write_message(record: AddedRecord) -> Row:
-    """A row of `message`."""
-    state, sent_us, body, rare = record
-    encoded = None if rare is None else _encode_rare(rare)
-    return message_number(state.queue, state.ordinal), _pack_state(*state[2:]), sent_us, body, encoded
+def write_messages(records: Iterable[AddedRecord]) -> list[Row]:
+    """Rows of `message`."""
+    written: list[Row] = []
+    before: RareRecord | None = None
+    encoded: bytes | None = None
+    for state, sent_us, body, rare in records:
+        if rare is not before:  # messages of one sender share it
+            before, encoded = rare, None if rare is None else _encode_rare(rare)
+        written.append((message_number(state.queue, state.ordinal), _pack_state(*state[2:]), sent_us, body, encoded))
+    return written
 
 
 def read_messages(rows: Iterable[Row]) -> Iterable[AddedRecord]:
