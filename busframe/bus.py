@@ -16,7 +16,7 @@ from busframe.message import is_ordered
 from busframe.registry import Registry
 from busframe.session import Live
 from busframe.topology.plan import plan_for
-from busframe.topology.registration import register, subscriptions_of
+from busframe.topology.registration import register, remark_on_doubles, subscriptions_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -58,8 +58,8 @@ class Bus(Registry):
                 where `memory://` and `sqlite://` keep the messages. It may be the application's own SQLite file, so
                 that handlers can write to it in the transaction that marks their message as done.
             provision: "create" makes what is missing; "check" raises where something is missing or differs; "assume"
-                makes no call, for roles that may only send and receive. With "check" and "assume" the recipient list
-                is not written either.
+                makes no call, for roles that may only send and receive. The same goes for this program's rows in
+                the recipient list.
 
         Raises:
             ConfigurationError: the URL, or something the registry needs and the backend cannot do.
@@ -99,8 +99,9 @@ async def _prepare(
     """See to it that what a registry needs is there, and that its groups get what they subscribe to."""
     _require_capabilities(registry, backend, url)
     plan = plan_for(registry, backend.capabilities, mode=mode)
-    wanted = subscriptions_of(registry.groups.values()) if mode == "create" else []
-    if wanted and listed is None:
+    wanted = subscriptions_of(registry.groups.values())
+    remark_on_doubles(registry.groups.values())
+    if wanted and listed is None and mode == "create":
         raise ConfigurationError(
             f"{url} keeps no recipient list, and without one nothing would ever reach {wanted[0].queue}: name one that "
             "publishers name too, such as connect(url, recipients='sqlite:///subscriptions.db')"

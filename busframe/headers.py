@@ -101,6 +101,18 @@ def read_headers(text: str | bytes, received: Received) -> Headers:
         raise DecodeError(f"message {received.message_id}: its attribute {HEADERS!r} is damaged: {error}") from error
 
 
+def marked_again(attributes: Mapping[str, str | bytes]) -> Mapping[str, str | bytes]:
+    """The attributes of a message that may be there already, with headers that say so; as they are if it has none."""
+    text = attributes.get(HEADERS)
+    if text is None:
+        return attributes
+    try:
+        headers = _DECODE(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return attributes
+    return {**attributes, HEADERS: encode_headers(msgspec.structs.replace(headers, again=True))}
+
+
 def printable(json: str) -> str:
     """Escape the two code points that JSON text may have and a message may not."""
     if json.isascii():

@@ -10,6 +10,7 @@ import anyio
 from busframe import runtime
 from busframe.batching import Batcher
 from busframe.errors import BackendError, ClosedError
+from busframe.headers import marked_again
 from busframe.limits import check_send
 from busframe.message import Outgoing, Sent, is_ordered
 
@@ -162,7 +163,10 @@ class Sender:
         return outcome if isinstance(outcome, Sent) else outcome.error
 
     async def _repeat(self, queue: QueueName, message: Outgoing, error: BackendError) -> Sent:
-        """Try again what failed once, on an ordered queue under the same deduplication id."""
+        """Try again what failed once, on an ordered queue under the same deduplication id.
+
+        Elsewhere what may be there already says so in its headers.
+        """
         unknown = False
         for attempt in range(2, ATTEMPTS_MAX + 2):
             unknown = unknown or error.effect == "unknown"
@@ -170,6 +174,8 @@ class Sender:
                 break
             _log.warning("send to %s failed, attempt %d of %d: %s", queue, attempt - 1, ATTEMPTS_MAX, error)
             await runtime.sleep(runtime.random() * FIRST_WAIT_S * 2 ** (attempt - 1))
+            if unknown and message.deduplication_id is None:
+                message = self._marked(message)
             outcome = await self._attempt(queue, message)
             if isinstance(outcome, Sent):
                 return outcome
@@ -178,6 +184,16 @@ class Sender:
             # An earlier attempt may have gone through: the caller must not be told otherwise.
             error.effect = "unknown"
         raise error
+
+    def _marked(self, message: Outgoing) -> Outgoing:
+        """The message with headers that say that it may come twice, if there is room left for that."""
+        marked = Outgoing(
+            body=message.body,
+            attributes=marked_again(message.attributes),
+            delay_s=message.delay_s,
+            group=message.group,
+        )
+        return marked if marked.size_bytes <= self._backend.capabilities.message_bytes_max else message
 
     def _open(self, queue: QueueName) -> Batcher[Outgoing, SendOutcome]:
         if len(self._batchers) >= BATCHERS_MAX:

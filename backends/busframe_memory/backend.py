@@ -129,7 +129,7 @@ class MemoryBackend:
                     raise QueueNotFoundError(f"queue {spec.name} is not there")
                 raise QueueMismatchError(f"queue {spec.name} is {existing}, planned is {spec}")
             settings = _settings(spec)
-            address = _address(spec.name)
+            address = queue_address(spec.name)
             if existing is None:
                 self._ask(spec.name, CreateQueue(queue=address, settings=settings, tags=spec.labels))
             else:
@@ -141,7 +141,7 @@ class MemoryBackend:
         """See `Backend.send`."""
         check_send(self.capabilities, queue, batch)
         self.ledger.note("send")
-        address = _address(queue)
+        address = queue_address(queue)
         reply = self._ask(queue, Batch(queue=address, requests=[_send(address, message) for message in batch]))
         await anyio.lowlevel.checkpoint()
         assert isinstance(reply, Outcomes)  # noqa: S101 - the engine's answer to a Batch
@@ -159,7 +159,7 @@ class MemoryBackend:
         """See `Backend.receive`."""
         check_receive(self.capabilities, limit=limit, wait_s=wait_s, lease_s=lease_s)
         self.ledger.note("receive")
-        address = _address(queue)
+        address = queue_address(queue)
         request = Receive(
             queue=address,
             limit=limit,
@@ -179,7 +179,7 @@ class MemoryBackend:
         """See `Backend.settle`."""
         check_settle(self.capabilities, batch)
         self.ledger.note("settle")
-        address = _address(queue)
+        address = queue_address(queue)
         return await self._settle(
             queue,
             [
@@ -196,7 +196,7 @@ class MemoryBackend:
         """See `Backend.extend`."""
         check_extend(self.capabilities, batch)
         self.ledger.note("extend")
-        address = _address(queue)
+        address = queue_address(queue)
         return await self._settle(
             queue,
             [
@@ -206,7 +206,7 @@ class MemoryBackend:
         )
 
     async def _settle(self, queue: QueueName, requests: Sequence[Delete | ChangeVisibility]) -> list[SettleOutcome]:
-        reply = self._ask(queue, Batch(queue=_address(queue), requests=requests))
+        reply = self._ask(queue, Batch(queue=queue_address(queue), requests=requests))
         await anyio.lowlevel.checkpoint()
         assert isinstance(reply, Outcomes)  # noqa: S101 - the engine's answer to a Batch
         return [
@@ -216,7 +216,7 @@ class MemoryBackend:
 
     async def stats(self, queue: QueueName) -> QueueStats:
         """See `Backend.stats`."""
-        view = self._ask(queue, GetQueue(queue=_address(queue)))
+        view = self._ask(queue, GetQueue(queue=queue_address(queue)))
         assert isinstance(view, QueueView)  # noqa: S101 - the engine's answer to GetQueue
         oldest_us = view.oldest_sent_us
         return QueueStats(
@@ -233,7 +233,7 @@ class MemoryBackend:
             raise InvalidArgumentError("after", after, "the position of a message that was shown before")
         self._require_open()
         try:
-            seen = self._driver.inspect(_address(queue), after=int(after or -1), limit=limit)
+            seen = self._driver.inspect(queue_address(queue), after=int(after or -1), limit=limit)
         except SqsError as error:
             raise _call_error(queue, error) from error
         return [_peeked(message) for message in seen.messages]
@@ -250,16 +250,16 @@ class MemoryBackend:
 
     async def purge(self, queue: QueueName) -> None:
         """See `Backend.purge`."""
-        self._ask(queue, PurgeQueue(queue=_address(queue)))
+        self._ask(queue, PurgeQueue(queue=queue_address(queue)))
 
     async def remove(self, queue: QueueName) -> None:
         """See `Backend.remove`."""
         if self._describe(queue) is not None:
-            self._ask(queue, DeleteQueue(queue=_address(queue)))
+            self._ask(queue, DeleteQueue(queue=queue_address(queue)))
 
     def _describe(self, queue: QueueName) -> QueueSpec | None:
         try:
-            view = self._ask(queue, GetQueue(queue=_address(queue)))
+            view = self._ask(queue, GetQueue(queue=queue_address(queue)))
         except QueueNotFoundError:
             return None
         assert isinstance(view, QueueView)  # noqa: S101 - the engine's answer to GetQueue
@@ -306,7 +306,8 @@ async def open_memory(url: BackendUrl) -> AsyncGenerator[MemoryBackend, None]:
 
 
 @lru_cache(maxsize=1_000)
-def _address(queue: QueueName) -> QueueAddress:
+def queue_address(queue: QueueName) -> QueueAddress:
+    """Where a queue is in the engine."""
     return QueueAddress(_REGION, _ACCOUNT, queue)
 
 
@@ -316,7 +317,7 @@ def _settings(spec: QueueSpec) -> Mapping[str, object]:
         "visibility_us": int(spec.lease_s * _SECOND_US),
         "delay_us": int(spec.delay_s * _SECOND_US),
         "retention_us": int(spec.retention_s * _SECOND_US),
-        "redrive": dead and Redrive(_address(dead.queue), dead.max_receive_count),
+        "redrive": dead and Redrive(queue_address(dead.queue), dead.max_receive_count),
         "fifo": is_ordered(spec.name),
         # Every message has an id to be known by: its own, or its body's hash.
         "content_deduplication": is_ordered(spec.name),

@@ -1,7 +1,55 @@
-"""Programs in virtual time: every step follows from a seed, and a week takes seconds.
+"""Programs in virtual time, against everything a broker is allowed to do: every step follows from a seed.
 
-running                          one run of a program
+simulate, sim, verdicts          what a test uses: many runs; what a scenario is handed; checks
+trying, shrinking, reporting     one run; the smallest script that fails; the report
+world, nodes, edge, record       the shared broker; programs that die; lost calls; what happened
+running                          one program in virtual time
 asyncio_loop, trio_schedule      the two event loops
 schedule, places, sealing        who goes first; where a task waits; what is exchanged and refused meanwhile
 errors                           what can go wrong with the simulation itself
 """
+
+from busframe.simulation.errors import (
+    DeadlockError,
+    LivelockError,
+    NondeterminismError,
+    SimulationError,
+    SimulationEscapeError,
+)
+from busframe.simulation.sim import Sim
+from busframe.simulation.simulate import SimulationFailedError, Summary, replay, simulate
+from busframe.simulation.verdicts import (
+    DEFAULT_CHECKS,
+    Check,
+    Outcome,
+    Violation,
+    at_least_once,
+    convergence,
+    exactly_once,
+    no_phantom,
+    nothing_left,
+    per_key_order,
+)
+
+__all__ = [
+    "DEFAULT_CHECKS",
+    "Check",
+    "DeadlockError",
+    "LivelockError",
+    "NondeterminismError",
+    "Outcome",
+    "Sim",
+    "SimulationError",
+    "SimulationEscapeError",
+    "SimulationFailedError",
+    "Summary",
+    "Violation",
+    "at_least_once",
+    "convergence",
+    "exactly_once",
+    "no_phantom",
+    "nothing_left",
+    "per_key_order",
+    "replay",
+    "simulate",
+]

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 import anyio
 import anyio.to_thread
 
+from busframe import runtime
 from busframe.simulation.errors import SimulationEscapeError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def sealed(now_s: Callable[[], float], *, seed: int, threads: Threads) -> Genera
         exchange(time, "sleep", _refuse("time.sleep", "await anyio.sleep: blocking stops virtual time"))
         exchange(os, "urandom", chance.randbytes)
         exchange(random, "_urandom", chance.randbytes)  # of SystemRandom, and so of secrets
+        exchange(runtime, "_ids", random.Random(seed))  # noqa: S311 - names, not secrets
         exchange(anyio.to_thread, "run_sync", to_thread("anyio.to_thread.run_sync"))
         exchange(asyncio, "to_thread", to_thread("asyncio.to_thread"))
         if trio := sys.modules.get("trio"):

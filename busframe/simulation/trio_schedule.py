@@ -49,8 +49,7 @@ def scheduled(schedule: Schedule, trace: Trace | None) -> Generator[tuple[Any, l
     setattr(run, _GENERATOR, _Order(schedule, births))
     try:
         clock = testing.MockClock(autojump_threshold=0)
-        instruments = [] if trace is None else [_Steps(trace, births, clock)]
-        yield clock, instruments
+        yield clock, [births] if trace is None else [births, _Steps(trace, births, clock)]
     finally:
         setattr(run, _FLAG, before[0])
         setattr(run, _GENERATOR, before[1])
@@ -66,17 +65,18 @@ def _require_known(run: Any) -> None:
 
 
 class _Births:
-    """Numbers tasks from 1 in each run: trio's own numbers go on from one run to the next."""
+    """A trio instrument that numbers tasks from 1 in each run: trio's own numbers go on from one run to the next."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
 
+    def task_spawned(self, task: Any) -> None:
+        """Number a task."""
+        self._numbers[task._counter] = len(self._numbers) + 1  # noqa: SLF001 - trio has no other name for it
+
     def of(self, task: Any) -> int:
-        counter: int = task._counter  # noqa: SLF001 - trio has no other name for it
-        number = self._numbers.get(counter)
-        if number is None:
-            number = self._numbers[counter] = len(self._numbers) + 1
-        return number
+        """Its number; 0 for trio's own first tasks, which come before any instrument."""
+        return self._numbers.get(task._counter, 0)  # noqa: SLF001 - the same
 
 
 class _Order:

@@ -10,6 +10,7 @@ from busframe import runtime
 from busframe.backend import Plan, QueueSpec
 from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
 from busframe.message import queue_name
+from busframe.message_type import message_type
 from busframe.registry import dead_queue
 from busframe.topology import leaving
 from busframe.topology.applying import apply
@@ -71,23 +72,23 @@ class Topology:
         """The last changes, the newest first."""
         return await self._list.history(limit=limit)
 
-    async def pause(self, group: str, event: str | None = None) -> Sequence[Change]:
+    async def pause(self, group: str, event: str | type | None = None) -> Sequence[Change]:
         """Let a group get no more copies until it is resumed. Events published meanwhile never reach it.
 
         Its queue stays, and what is on it is handled. To keep the messages for later, stop the consumers instead.
 
         Args:
             group: `billing`, or `shop/billing` of another bus.
-            event: the name of one event; None: all that the group subscribed to.
+            event: one event, its class or name; None: all that the group subscribed to.
 
         Raises:
             ConfigurationError: the list has no such group.
         """
-        return await self._change(with_state(self._named(group), event, "paused", unless={"draining"}))
+        return await self._change(with_state(self._named(group), _topic(event), "paused", unless={"draining"}))
 
-    async def resume(self, group: str, event: str | None = None) -> Sequence[Change]:
+    async def resume(self, group: str, event: str | type | None = None) -> Sequence[Change]:
         """Let a group get copies again, whether it was paused or is being unsubscribed. Arguments as `pause`."""
-        return await self._change(with_state(self._named(group), event, "active"))
+        return await self._change(with_state(self._named(group), _topic(event), "active"))
 
     async def rename(self, group: str, new: str) -> Sequence[Change]:
         """Give a group's subscriptions to a group of another name, on the same queues.
@@ -101,7 +102,9 @@ class Topology:
         """
         return await self._change(renamed(self._named(group), self._named(new)))
 
-    async def move(self, group: str, queue: str, event: str | None = None, *, carry: bool = True) -> Sequence[Left]:
+    async def move(
+        self, group: str, queue: str, event: str | type | None = None, *, carry: bool = True
+    ) -> Sequence[Left]:
         """Give a group another queue, made like the one it has, and take the old one down when it is empty.
 
         From the start on, copies go to the new queue only. What is on the old one is carried over, unless consumers of
@@ -120,19 +123,19 @@ class Topology:
             ConfigurationError: the list has no such group.
             InvalidArgumentError: the queue belongs to another group.
         """
-        group, target = self._named(group), queue_name(queue)
-        rows = [row for row in await self.subscriptions() if is_of(row, group, event) and row.queue != target]
-        edit = moved(group, event, target)
+        group, topic, target = self._named(group), _topic(event), queue_name(queue)
+        rows = [row for row in await self.subscriptions() if is_of(row, group, topic) and row.queue != target]
+        edit = moved(group, topic, target)
         edit(await self.subscriptions())  # Refuses what is wrong before anything is made.
         for row in rows:
             await self._make_like(row.queue, target)
         await self._change(edit)
-        return await self._drain(group, event, carry_to=target if carry else None)
+        return await self._drain(group, topic, carry_to=target if carry else None)
 
     async def unsubscribe(
         self,
         group: str,
-        event: str | None = None,
+        event: str | type | None = None,
         *,
         wait: bool = True,
         discard: bool = False,
@@ -157,11 +160,11 @@ class Topology:
         Raises:
             ConfigurationError: the list has no such group.
         """
-        group = self._named(group)
-        await self._change(with_state(group, event, "draining"))
+        group, topic = self._named(group), _topic(event)
+        await self._change(with_state(group, topic, "draining"))
         if not wait:
             return ()
-        return await self._drain(group, event, discard=discard, with_dead_letters=with_dead_letters)
+        return await self._drain(group, topic, discard=discard, with_dead_letters=with_dead_letters)
 
     async def show(self, *, depths: bool = True) -> Graph:
         """The topology as it is; see `graph.Graph`."""
@@ -185,7 +188,7 @@ class Topology:
     async def _drain(
         self,
         group: str,
-        event: str | None,
+        topic: str | None,
         *,
         carry_to: QueueName | None = None,
         discard: bool = False,
@@ -193,7 +196,7 @@ class Topology:
     ) -> Sequence[Left]:
         began_s = runtime.now_s()
         listed = await self.subscriptions()
-        going = [row for row in listed if is_of(row, group, event) and row.state == "draining"]
+        going = [row for row in listed if is_of(row, group, topic) and row.state == "draining"]
         left: list[Left] = []
         for queue in dict.fromkeys(row.queue for row in going):
             rows = [row for row in going if row.queue == queue]
@@ -268,3 +271,7 @@ class Topology:
         if not group:
             raise InvalidArgumentError("group", group, "the name of a group, such as 'billing' or 'shop/billing'")
         return group if "/" in group else f"{self._registry.name}/{group}"
+
+
+def _topic(event: str | type | None) -> str | None:
+    return message_type(event).name if isinstance(event, type) else event

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from bus.orders import OrderPlaced
 
 from busframe import Bus
 from busframe.backend import Backend, DeadLetters, KeepsRecipients, Plan, QueueSpec
@@ -267,6 +268,33 @@ async def test_a_group_that_subscribes_again_while_its_queue_is_removed_has_its_
     spec = await backend.describe(SHIPPING)
     assert spec is not None
     assert spec.lease_s == 77
+
+
+async def test_an_event_is_named_by_its_class_too(topology: Topology) -> None:
+    (change,) = await topology.pause("billing", OrderPlaced)
+    assert change.topic == PLACED
+
+
+async def test_checking_reports_a_row_that_is_missing_and_enters_nothing(
+    backend: Backend, recipients: RecipientList
+) -> None:
+    listed, missing = (Subscription(topic=topic, queue=BILLING, group="shop/billing") for topic in (PLACED, "shop.new"))
+    assert not await register(backend, recipients, Plan(mode="check"), [listed], by="the program")
+    with pytest.raises(ConfigurationError, match=r"lacks: shop\.new on shop-billing for shop/billing: subscribed"):
+        await register(backend, recipients, Plan(mode="check"), [listed, missing], by="the program")
+    assert not await register(backend, recipients, Plan(mode="assume"), [missing], by="the program")
+    assert len((await recipients.load()).subscriptions) == 3
+
+
+async def test_a_function_that_is_subscribed_in_two_groups_is_remarked_on(caplog: pytest.LogCaptureFixture) -> None:
+    bus = Bus("shop")
+
+    async def handle(_: OrderPlaced) -> None: ...
+
+    bus.subscribe(OrderPlaced, group="one")(handle)
+    bus.subscribe(OrderPlaced, group="two")(handle)
+    async with bus.connect("memory://"):
+        assert "handles shop.order.placed for the groups shop/one and shop/two: it is called twice" in caplog.text
 
 
 @pytest.mark.parametrize("other", ["shop/billing-2", "shop/Billing", "shop/billing_worker7"])

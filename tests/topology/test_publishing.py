@@ -144,6 +144,16 @@ async def test_where_the_first_attempt_may_have_worked_the_retried_copy_says_so(
     assert headers["id"] == billed["id"]
 
 
+async def test_a_copy_that_the_sender_repeats_by_itself_says_that_it_may_come_twice() -> None:
+    async with connected(three_groups()) as (live, backend, _):
+        backend.fail("send shop-shipping", UnavailableError("no answer"))
+        backend.fail("send shop-audit", UnavailableError("not reached", effect="none"))
+        await live.publish(OrderPlaced("o1"))
+        copies = [(await headers_on(backend, queue))[0] for queue in (BILLING, SHIPPING, AUDIT)]
+    assert [headers.get("again", False) for headers in copies] == [False, True, False]
+    assert len({headers["id"] for headers in copies}) == 1
+
+
 @pytest.mark.parametrize("failing", range(3))
 @pytest.mark.parametrize("error", [MessageRefusedError("no"), UnavailableError("silence"), QueueNotFoundError("gone")])
 async def test_whichever_send_fails_every_group_has_its_copy_after_the_retry(failing: int, error: Exception) -> None:

@@ -12,7 +12,7 @@ the simulation:
 | node.crash    | node, incarnation         | microseconds after its start at which a node is killed                 |
 | node.stop     | node, incarnation         | microseconds after its start at which a node is stopped                |
 | node.restart  | node, incarnation         | microseconds until it is started again                                 |
-| node.pause    | node, nth pause           | microseconds for which a node stands still                             |
+| node.pause    | node, operation, nth call | microseconds for which the node's calls stand still, from this one on  |
 | sched         | task, nth contested turn  | how far behind the task is that goes first instead                     |
 | app           | label, nth                | any: the application's own choice (`buggify`) is taken                 |
 

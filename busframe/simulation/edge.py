@@ -1,0 +1,206 @@
+"""A node's way to the broker: where requests and answers get lost, late or refused.
+
+It implements the backend contract around the broker that all nodes share. A node that was killed has no way any more:
+its calls neither fail nor end, as in a power cut nobody is left to see an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio
+
+from busframe import runtime
+from busframe.errors import BackendError, ThrottledError, UnavailableError
+from busframe.message import Acknowledge, Failed
+from busframe.simulation.record import Entry
+from busframe_emulator.delivery.sites import NetFault
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from busframe.backend import Capabilities, Plan, QueueSpec, QueueStats
+    from busframe.ledger import Ledger
+    from busframe.message import (
+        Extension,
+        Outgoing,
+        Peeked,
+        QueueName,
+        Received,
+        SendOutcome,
+        Settlement,
+        SettleOutcome,
+    )
+    from busframe.recipients import RecipientList
+    from busframe.simulation.nodes import Incarnation
+    from busframe.simulation.world import World
+
+R = TypeVar("R")
+E = TypeVar("E")
+
+_SECOND_US: Final = 1_000_000
+TIMEOUT_S: Final = 30.0
+"""How long a client waits for an answer that does not come, as boto3 is set here."""
+
+
+class NodeBackend:
+    """Implements `busframe.backend.Backend` for one incarnation of a node."""
+
+    def __init__(self, world: World, incarnation: Incarnation) -> None:
+        self._world = world
+        self._incarnation = incarnation
+        self._node = incarnation.name
+        self._broker = world.backend
+        self._paused_until_us = 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The broker's."""
+        return self._broker.capabilities
+
+    @property
+    def ledger(self) -> Ledger:
+        """The broker's: of all nodes together."""
+        return self._broker.ledger
+
+    @property
+    def recipients(self) -> RecipientList:
+        """The broker's. It is not reached over the network."""
+        return self._broker.recipients
+
+    async def provision(self, plan: Plan) -> None:
+        """See `Backend.provision`. Never fails on its way: a program that cannot start is not what is on trial."""
+        await self._direct(lambda: self._broker.provision(plan))
+
+    async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
+        """See `Backend.send`."""
+        return await self._in_parts("send", queue, batch, lambda part: self._broker.send(queue, part))
+
+    async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
+        """See `Backend.receive`."""
+        batch = await self._call(
+            "receive", queue, lambda: self._broker.receive(queue, limit=limit, wait_s=wait_s, lease_s=lease_s)
+        )
+        self._world.received(self._node, queue, batch)
+        return batch
+
+    async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+        """See `Backend.settle`."""
+        outcomes = await self._in_parts("settle", queue, batch, lambda part: self._broker.settle(queue, part))
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            if not isinstance(outcome, Failed):
+                kind = "acknowledged" if isinstance(entry, Acknowledge) else "released"
+                self._world.settled(self._node, kind, queue, entry.receipt)
+        return outcomes
+
+    async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
+        """See `Backend.extend`."""
+        return await self._in_parts("extend", queue, batch, lambda part: self._broker.extend(queue, part))
+
+    async def stats(self, queue: QueueName) -> QueueStats:
+        """See `Backend.stats`."""
+        return await self._direct(lambda: self._broker.stats(queue))
+
+    async def peek(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:
+        """See `busframe.backend.Peeks`."""
+        return await self._direct(lambda: self._broker.peek(queue, limit=limit, after=after))
+
+    async def describe(self, queue: QueueName) -> QueueSpec | None:
+        """See `Backend.describe`."""
+        return await self._direct(lambda: self._broker.describe(queue))
+
+    async def list_queues(self, prefix: str = "") -> Sequence[QueueName]:
+        """See `Backend.list_queues`."""
+        return await self._direct(lambda: self._broker.list_queues(prefix))
+
+    async def purge(self, queue: QueueName) -> None:
+        """See `Backend.purge`."""
+        await self._direct(lambda: self._broker.purge(queue))
+
+    async def remove(self, queue: QueueName) -> None:
+        """See `Backend.remove`."""
+        await self._direct(lambda: self._broker.remove(queue))
+
+    # --- on the way -------------------------------------------------------------------------------------------------
+
+    async def _direct(self, call: Callable[[], Awaitable[R]]) -> R:
+        await self._require_alive()
+        return await call()
+
+    async def _in_parts(
+        self, operation: str, queue: QueueName, batch: Sequence[E], call: Callable[[list[E]], Awaitable[Sequence[Any]]]
+    ) -> Sequence[Any]:
+        """Make a batch call some of whose entries may fail by themselves, with nothing done."""
+        world = self._world
+        failed: set[int] = set()
+        if world.ask is not None:
+            nth = world.nth("batch", self._node)
+            for index in range(len(batch)):
+                if world.choose("batch.partial", (self._node, nth, index)) is not None:
+                    failed.add(index)
+        if not failed:
+            return await self._call(operation, queue, lambda: call(list(batch)))
+
+        async def part() -> list[Any]:
+            rest = [entry for index, entry in enumerate(batch) if index not in failed]
+            outcomes = iter(await call(rest) if rest else ())
+            return [
+                Failed(error=UnavailableError("this entry failed in the service", effect="none"))
+                if index in failed
+                else next(outcomes)
+                for index in range(len(batch))
+            ]
+
+        return await self._call(operation, queue, part)
+
+    async def _call(self, operation: str, queue: QueueName, call: Callable[[], Awaitable[R]]) -> R:
+        await self._require_alive()
+        world = self._world
+        if world.ask is None and not self._paused_until_us:
+            return await call()
+        nth = world.nth(operation, self._node)
+        key = (self._node, operation, nth)
+        await self._stand_still(key)
+        await self._travel("net.request", key)
+        fault = world.choose("net", key)
+        if fault is not None and fault not in (NetFault.LOST_ANSWER, NetFault.TIMEOUT):
+            raise self._failure(operation, queue, fault)
+        result = await call()
+        await self._require_alive()
+        if fault is not None:
+            if fault == NetFault.TIMEOUT:
+                await runtime.sleep(TIMEOUT_S)
+            raise self._failure(operation, queue, fault)
+        await self._travel("net.answer", key)
+        await self._require_alive()
+        return result
+
+    async def _stand_still(self, key: tuple[str | int, ...]) -> None:
+        """Begin a pause if one is due, and wait for the end of one that has begun."""
+        world = self._world
+        pause_us = world.choose("node.pause", key)
+        if pause_us is not None and pause_us > 0:
+            self._paused_until_us = max(self._paused_until_us, world.now_us() + pause_us)
+            world.note("paused", self._node, until_us=self._paused_until_us)
+        while (left_us := self._paused_until_us - world.now_us()) > 0:
+            await runtime.sleep(left_us / _SECOND_US)
+        self._paused_until_us = 0
+        await self._require_alive()
+
+    async def _travel(self, site: str, key: tuple[str | int, ...]) -> None:
+        delay_us = self._world.choose(site, key)
+        if delay_us is not None and delay_us > 0:
+            await runtime.sleep(delay_us / _SECOND_US)
+            await self._require_alive()
+
+    def _failure(self, operation: str, queue: QueueName, fault: int) -> BackendError:
+        world = self._world
+        name = NetFault(fault).name.lower().replace("_", " ") if fault in list(NetFault) else "lost request"
+        world.record.add(Entry(world.now_us(), "client", "failure", self._node, queue, text=f"{operation}: {name}"))
+        if fault == NetFault.THROTTLED:
+            return ThrottledError(f"{operation} on {queue}: too many requests")
+        return UnavailableError(f"{operation} on {queue}: {name}")
+
+    async def _require_alive(self) -> None:
+        if self._incarnation.severed:
+            await anyio.sleep_forever()

@@ -1,0 +1,145 @@
+"""Nodes: programs that are started, stopped, killed and started again.
+
+A node that is *stopped* is cancelled: its clean-up runs, and reaches the broker. One that is *killed* is cut off from
+the broker first, and then cancelled: whatever its clean-up tries has no effect, as after a power cut. A node whose
+program raises is started again, as a supervisor would.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import anyio
+
+from busframe import runtime
+from busframe.simulation.edge import NodeBackend
+from busframe.simulation.world import acting
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from busframe.simulation.world import World
+
+    Program = Callable[["Incarnation"], Awaitable[object]]
+
+End = Literal["killed", "stopped", "failed", "ended"]
+
+RESTART_US: Final = 1_000_000
+_SECOND_US: Final = 1_000_000
+
+
+class Incarnation:
+    """One life of a node; what its program is handed.
+
+    Attributes:
+        name: of the node.
+        number: which of its lives, from 1.
+        backend: its way to the broker.
+        severed: it was killed: nothing it does has any effect.
+    """
+
+    def __init__(self, world: World, name: str, number: int) -> None:
+        self.name = name
+        self.number = number
+        self.severed = False
+        self.backend = NodeBackend(world, self)
+        self.scope = anyio.CancelScope()
+        self.end: End = "ended"
+
+
+class Node:
+    """A program that is kept alive.
+
+    Args:
+        world: where it lives.
+        name: such as `worker[0]`.
+        program: is run again whenever it was killed, stopped or failed, until the node is retired.
+        mortal: the adversary may kill and stop it.
+    """
+
+    def __init__(self, world: World, name: str, program: Program, *, mortal: bool = True) -> None:
+        self.name = name
+        self.failures: list[Exception] = []
+        self._world = world
+        self._program = program
+        self._mortal = mortal
+        self._lives = 0
+        self._current: Incarnation | None = None
+        self._retired = False
+        self._restart_now = anyio.Event()
+        self.ended = anyio.Event()
+
+    async def run(self) -> None:
+        """Live, and live again."""
+        try:
+            while not self._retired:
+                self._lives += 1
+                await self._live(Incarnation(self._world, self.name, self._lives))
+                if self._current is not None and self._current.end == "ended":
+                    return
+                await self._lie_dead()
+        finally:
+            self.ended.set()
+
+    def kill(self) -> None:
+        """Cut the power."""
+        if self._current is not None:
+            self._current.severed = True
+            self._finish("killed")
+
+    def stop(self) -> None:
+        """Ask it to end; it is started again."""
+        self._finish("stopped")
+
+    def retire(self) -> None:
+        """Stop it for good."""
+        self._retired = True
+        self._restart_now.set()
+        self._finish("stopped")
+
+    def revive(self) -> None:
+        """If it lies dead, start it now."""
+        self._restart_now.set()
+
+    def _finish(self, end: End) -> None:
+        current = self._current
+        if current is not None and not current.scope.cancel_called:
+            current.end = end
+            self._world.note(end, self.name)
+            current.scope.cancel()
+
+    async def _live(self, incarnation: Incarnation) -> None:
+        self._current = incarnation
+        world = self._world
+        world.note("started", self.name, text=f"life {incarnation.number}")
+        token = acting.set(incarnation)
+        try:
+            async with anyio.create_task_group() as fates:
+                if self._mortal:
+                    for site, fate in (("node.crash", self.kill), ("node.stop", self.stop)):
+                        at_us = world.choose(site, (self.name, incarnation.number))
+                        if at_us is not None:
+                            fates.start_soon(_at, at_us, incarnation, fate)
+                with incarnation.scope:
+                    try:
+                        await self._program(incarnation)
+                    except Exception as error:  # noqa: BLE001 - a supervisor starts it again
+                        if not incarnation.severed:
+                            self.failures.append(error)
+                            incarnation.end = "failed"
+                            world.note("failed", self.name, text=repr(error))
+                fates.cancel_scope.cancel()
+        finally:
+            acting.reset(token)
+
+    async def _lie_dead(self) -> None:
+        drawn = self._world.choose("node.restart", (self.name, self._lives))
+        self._restart_now = anyio.Event()
+        with anyio.move_on_after((RESTART_US if drawn is None else max(drawn, 0)) / _SECOND_US):
+            await self._restart_now.wait()
+
+
+async def _at(at_us: int, incarnation: Incarnation, fate: Callable[[], None]) -> None:
+    await runtime.sleep(max(at_us, 0) / _SECOND_US)
+    if not incarnation.scope.cancel_called:
+        fate()

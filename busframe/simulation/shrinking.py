@@ -1,0 +1,97 @@
+"""From a script that breaks something to the smallest one found that breaks the same thing.
+
+First whole families of faults are left out, then halves, quarters and so on down to single entries (ddmin: Zeller and
+Hildebrandt, "Simplifying and isolating failure-inducing input", 2002), then the answers that are left are made simple.
+Since a site that is not named is calm, no entry depends on another's presence for its meaning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from busframe_emulator.delivery.scripts import Script
+from busframe_emulator.delivery.sites import SITES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from busframe_emulator.delivery.chooser import Key
+
+    Entry = tuple[str, Key, int]
+
+RUNS_MAX: Final = 600
+
+
+class Shrinker:
+    """Shrinks one script.
+
+    Args:
+        fails: whether a script still breaks the same thing.
+        runs_max: how many scripts are tried at most.
+
+    Attributes:
+        runs: how many were tried.
+    """
+
+    def __init__(self, fails: Callable[[Script], bool], *, runs_max: int = RUNS_MAX) -> None:
+        self._fails = fails
+        self._runs_max = runs_max
+        self._known: dict[Script, bool] = {}
+        self.runs = 0
+
+    def shrink(self, script: Script) -> Script:
+        """Find a smaller one; the script itself if there is none."""
+        entries = self._without_families(list(script))
+        entries = self._without_parts(entries)
+        entries = self._with_simple_answers(entries)
+        return Script(entries)
+
+    def _without_families(self, entries: list[Entry]) -> list[Entry]:
+        if self._breaks([]):
+            return []
+        families = {SITES[site].family for site, _, _ in entries}
+        by_size = sorted(families, key=lambda family: (-sum(SITES[e[0]].family == family for e in entries), family))
+        for family in by_size:
+            rest = [entry for entry in entries if SITES[entry[0]].family != family]
+            if self._breaks(rest):
+                entries = rest
+        return entries
+
+    def _without_parts(self, entries: list[Entry]) -> list[Entry]:
+        parts = 2
+        while len(entries) >= 2:  # noqa: PLR2004 - one entry has no parts
+            size = -(-len(entries) // parts)
+            for start in range(0, len(entries), size):
+                rest = entries[:start] + entries[start + size :]
+                if self._breaks(rest):
+                    entries = rest
+                    parts = max(parts - 1, 2)
+                    break
+            else:
+                if size == 1:
+                    break
+                parts = min(parts * 2, len(entries))
+        if len(entries) == 1 and self._breaks([]):
+            return []
+        return entries
+
+    def _with_simple_answers(self, entries: list[Entry]) -> list[Entry]:
+        for index, (site, key, answer) in enumerate(entries):
+            about = SITES[site]
+            for simpler in (about.simple, about.low, answer // 2):
+                if simpler < about.low or simpler == answer:
+                    continue
+                changed = [*entries[:index], (site, key, simpler), *entries[index + 1 :]]
+                if self._breaks(changed):
+                    entries = changed
+                    break
+        return entries
+
+    def _breaks(self, entries: list[Entry]) -> bool:
+        script = Script(entries)
+        if script not in self._known:
+            if self.runs >= self._runs_max:
+                return False
+            self.runs += 1
+            self._known[script] = self._fails(script)
+        return self._known[script]

@@ -1,0 +1,262 @@
+"""What a scenario is handed: queues, nodes, and words for what must be true."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from busframe import runtime
+from busframe.backend import DeadLetters, Plan, QueueSpec
+from busframe.errors import InvalidArgumentError
+from busframe.message import queue_name
+from busframe.simulation.nodes import Incarnation, Node
+from busframe.simulation.verdicts import Outcome, Violation
+from busframe.simulation.world import acting
+from busframe_emulator.delivery.sites import SITES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+
+    from busframe.backend import Backend
+    from busframe.bus import Bus
+    from busframe.config import BackendUrl
+    from busframe.message import QueueName
+    from busframe.session import Live
+    from busframe.simulation.nodes import Program
+    from busframe.simulation.verdicts import Check
+    from busframe.simulation.world import World
+
+_current: ContextVar[Sim] = ContextVar("sim")
+
+_SECOND_US: Final = 1_000_000
+
+LOOK_EVERY_S: Final = 1.0
+HOSTILE_S: Final = 60.0
+"""How long the adversary goes on after a scenario has sent everything: two leases of thirty seconds."""
+
+QUIET_S: Final = 3_600.0
+"""How long a world may take to come to rest, unless the scenario says so: an hour of virtual time costs nothing."""
+
+
+class Sim:
+    """One run of a scenario.
+
+    Attributes:
+        url: what application code connects to: `bus.connect(sim.url)`. Inside a node it is that node's connection.
+        failures: by node, what its program raised.
+    """
+
+    url: Final = "sim://"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._nodes: list[Node] = []
+        self._queues: dict[QueueName, QueueSpec] = {}
+        self._checks: list[Check] = []
+        self._sometimes: dict[str, bool] = {}
+        self._states: dict[str, object] = {}
+        self._key_in_body: Callable[[str], Hashable] | None = None
+        self._self = Incarnation(world, "test", 1)
+
+    # --- queues, nodes, connections ---------------------------------------------------------------------------------
+
+    async def queue(
+        self,
+        name: str,
+        *,
+        lease_s: float = 30.0,
+        delay_s: float = 0.0,
+        retention_s: float = 345_600.0,
+        dead_letters: tuple[str, int] | None = None,
+    ) -> QueueName:
+        """Make a queue; one whose name ends in `.fifo` keeps its groups in order.
+
+        Args:
+            name: of the queue.
+            lease_s: for receivers that name none.
+            delay_s: of messages that have none of their own.
+            retention_s: how long messages are kept.
+            dead_letters: name of the dead-letter queue, which is made too, and after how many receives.
+        """
+        queue = queue_name(name)
+        specs: list[QueueSpec] = []
+        dead: DeadLetters | None = None
+        if dead_letters is not None:
+            dead = DeadLetters(queue=queue_name(dead_letters[0]), max_receive_count=dead_letters[1])
+            specs.append(QueueSpec(name=dead.queue))
+        specs.append(
+            QueueSpec(name=queue, lease_s=lease_s, delay_s=delay_s, retention_s=retention_s, dead_letters=dead)
+        )
+        # A new queue may take a moment to be there; scenarios are about what comes after.
+        with self._world.calm():
+            await self._world.backend.provision(Plan(queues=tuple(specs)))
+        return queue
+
+    def node(self, name: str, program: Program, *, count: int = 1, mortal: bool = True) -> Sequence[Node]:
+        """Start a program on nodes of its own; the adversary may stop and kill them, and they are started again.
+
+        Args:
+            name: of the node, or, with `count`, of `name[0]`, `name[1]`, ...
+            program: handed its `Incarnation`, whose `backend` is its way to the broker. When it returns, the node ends;
+                when it raises, it is started again.
+            count: how many nodes run it.
+            mortal: the adversary may stop and kill it.
+        """
+        if count < 1:
+            raise InvalidArgumentError("count", count, "1 or more")
+        names = [f"{name}[{index}]" for index in range(count)] if count > 1 else [name]
+        nodes = [Node(self._world, one, program, mortal=mortal) for one in names]
+        self._nodes += nodes
+        for node in nodes:
+            self._world.tasks.start_soon(node.run, name=node.name)
+        return nodes
+
+    @property
+    def backend(self) -> Backend:
+        """The way to the broker of whoever asks: a node, or the scenario itself, which is the node `test`."""
+        return self._incarnation().backend
+
+    @asynccontextmanager
+    async def connect(self, bus: Bus) -> AsyncGenerator[Live, None]:
+        """Connect a bus to the broker: the same as `bus.connect(sim.url)`."""
+        async with bus.connect(self.url) as live:
+            yield live
+
+    # --- what happens -----------------------------------------------------------------------------------------------
+
+    def accepted(self, key: Hashable) -> None:
+        """Say that a producer was told that `key` is accepted: from now on it must not be lost."""
+        self._note("accepted", key)
+
+    def effect(self, key: Hashable, text: str = "") -> None:
+        """Say that the work of `key` has had its effect on the world: money moved, a mail sent.
+
+        On a node that was killed nothing happens: its power is cut.
+        """
+        self._note("effect", key, text)
+
+    def note(self, text: str) -> None:
+        """Write a line into the timeline."""
+        self._note("note", None, text)
+
+    def state(self, name: str, value: object) -> None:
+        """Tell what something has come to at the end. It should be what it is in a calm world (`convergence`)."""
+        self._states[name] = value
+
+    def sometimes(self, name: str, condition: object) -> None:
+        """Say what should be true in some run at least: without it the simulation may be trying nothing."""
+        self._sometimes[name] = self._sometimes.get(name, False) or bool(condition)
+
+    def buggify(self, label: str) -> bool:
+        """Whether the application should now do what it may do but seldom does: fail over, flush early, retry."""
+        return self._world.choose("app", (label, self._world.nth("app", label))) is not None
+
+    def check(self, *checks: Check) -> None:
+        """Ask for more than the default checks."""
+        self._checks += checks
+
+    def read_keys(self, key_in_body: Callable[[str], Hashable]) -> None:
+        """Say how to read a key from a message's body, so that keys in dead-letter queues are known."""
+        self._key_in_body = key_in_body
+
+    async def quiesce(self, *, hostile_s: float = HOSTILE_S, within_s: float = QUIET_S) -> None:
+        """Let the world come to rest: the end of most scenarios.
+
+        First everything goes on as it is for `hostile_s` seconds, so that the adversary has time to act on what was
+        sent. Then the world is calm, all nodes are up, and all queues but dead-letter queues should become empty. After
+        `within_s` more seconds that is given up, and `nothing_left` says what is left. Then all nodes are stopped.
+        """
+        await runtime.sleep(hostile_s)
+        self._world.calm_down()
+        for node in self._nodes:
+            node.revive()
+        # What a server missed to delete may still come back.
+        await runtime.sleep(SITES["delete.zombie"].high / _SECOND_US)
+        with anyio.move_on_after(within_s):
+            while any((await self._left()).values()):
+                await runtime.sleep(LOOK_EVERY_S)
+        for node in self._nodes:
+            node.retire()
+        for node in self._nodes:
+            await node.ended.wait()
+
+    # --- for the runner ---------------------------------------------------------------------------------------------
+
+    async def outcome(self) -> Outcome:
+        """What the run has come to."""
+        outcome = Outcome.of(self._world.record.entries)
+        outcome.states = dict(self._states)
+        outcome.left = await self._left()
+        if self._key_in_body is not None:
+            backend = self._world.backend
+            for queue in await self._dead_queues():
+                after: str | None = None
+                while shown := await backend.peek(queue, limit=1_000, after=after):
+                    outcome.dead.update(self._key_in_body(peeked.body) for peeked in shown)
+                    after = shown[-1].position
+        return outcome
+
+    @property
+    def checks(self) -> Sequence[Check]:
+        """What the scenario asked for."""
+        return self._checks
+
+    @property
+    def sometimes_seen(self) -> dict[str, bool]:
+        """By name, whether it was true."""
+        return self._sometimes
+
+    def node_violations(self) -> list[Violation]:
+        """What programs raised."""
+        return [
+            Violation(check=f"{type(error).__name__} in a node", text=f"{node.name} raised {error!r}")
+            for node in self._nodes
+            for error in node.failures
+        ]
+
+    async def _left(self) -> dict[str, int]:
+        backend = self._world.backend
+        dead = set(await self._dead_queues())
+        left: dict[str, int] = {}
+        for queue in await backend.list_queues():
+            if queue not in dead:
+                stats = await backend.stats(queue)
+                left[queue] = stats.visible + stats.in_flight + stats.delayed
+        return left
+
+    async def _dead_queues(self) -> list[QueueName]:
+        backend = self._world.backend
+        specs = [await backend.describe(queue) for queue in await backend.list_queues()]
+        return sorted({spec.dead_letters.queue for spec in specs if spec and spec.dead_letters})
+
+    def _incarnation(self) -> Incarnation:
+        return acting.get(self._self)
+
+    def _note(self, kind: str, key: Hashable, text: str = "") -> None:
+        incarnation = self._incarnation()
+        if not incarnation.severed:
+            self._world.note(kind, incarnation.name, key=key, text=text)
+
+
+@asynccontextmanager
+async def entered(sim: Sim) -> AsyncGenerator[Sim, None]:
+    """Let `sim://` mean this run."""
+    token = _current.set(sim)
+    try:
+        yield sim
+    finally:
+        _current.reset(token)
+
+
+@asynccontextmanager
+async def open_sim(url: BackendUrl) -> AsyncGenerator[Backend, None]:
+    """Open `sim://`: the connection of the node that asks to the broker of the running simulation."""
+    url.require_only(())
+    sim = _current.get(None)
+    if sim is None:
+        raise InvalidArgumentError("url", "sim://", "only inside a simulation: see busframe.simulation.simulate")
+    backend: Any = sim.backend
+    yield backend

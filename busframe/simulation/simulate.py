@@ -1,0 +1,219 @@
+"""Many runs of a scenario, the first that breaks something shrunk to what breaks it.
+
+    async def checkout(sim: Sim) -> None: ...
+
+    def test_checkout() -> None:
+        simulate(checkout, seeds=200, profile="hostile")
+
+First the scenario runs in a calm world: what fails there needs no adversary. The first seed runs twice, and both runs
+must be the same to the step, or something outside the simulation decides. Then seed after seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from busframe.errors import InvalidArgumentError
+from busframe.simulation.errors import NondeterminismError
+from busframe.simulation.reporting import Failure, report
+from busframe.simulation.schedule import Trace
+from busframe.simulation.shrinking import RUNS_MAX, Shrinker
+from busframe.simulation.trying import NO_SCRIPT, Setting, try_calmly, try_script, try_seed
+from busframe.simulation.verdicts import DEFAULT_CHECKS, Violation
+from busframe_emulator.delivery.profiles import PROFILES, Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from busframe.simulation.running import Backend
+    from busframe.simulation.sealing import Threads
+    from busframe.simulation.trying import Run, Scenario
+    from busframe.simulation.verdicts import Check, Outcome
+    from busframe_emulator.delivery.scripts import Script
+
+Determinism = Literal["first", "always", "off"]
+
+
+class SimulationFailedError(AssertionError):
+    """A run broke something; the text is the report.
+
+    Attributes:
+        failure: what, and how it is replayed.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(report(failure))
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a search that found nothing has tried.
+
+    Attributes:
+        seeds: how many runs, besides the calm one.
+        deviations: in all of them.
+        sometimes: by name, in how many runs it was true.
+    """
+
+    seeds: int
+    deviations: int
+    sometimes: dict[str, int]
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    seeds: int | Iterable[int] = 100,
+    profile: str | Profile = "hostile",
+    script: Script = NO_SCRIPT,
+    backend: Backend | Literal["both"] = "asyncio",
+    checks: Sequence[Check] = DEFAULT_CHECKS,
+    threads: Threads = "forbid",
+    determinism: Determinism = "first",
+    shrink: bool = True,
+    shrink_runs_max: int = RUNS_MAX,
+    name: str | None = None,
+) -> Summary:
+    """Run a scenario under many seeds, and raise at the first run that breaks something.
+
+    Args:
+        scenario: an async function of a `Sim`.
+        seeds: how many, from 0, or which.
+        profile: how hostile the world is: "calm", "realistic", "hostile", "swarm", or odds of your own.
+        script: goes before chance in every run: faults that are to happen.
+        backend: the event loop; "both" tries one after the other.
+        checks: asked of every run, besides those that the scenario asks for.
+        threads: "forbid" refuses what is to run in a thread, "inline" runs it in place.
+        determinism: run the first seed twice and compare, or every seed, or none.
+        shrink: look for the smallest script that breaks the same thing.
+        shrink_runs_max: how many runs that may take.
+        name: of the scenario, in the report; its own if None.
+
+    Raises:
+        SimulationFailedError: an AssertionError whose text says what broke, why it was allowed, and how to replay it.
+        NondeterminismError: one seed gave two runs.
+    """
+    known = _profile(profile)
+    backends: Sequence[Backend] = ("asyncio", "trio") if backend == "both" else (backend,)
+    numbers = range(seeds) if isinstance(seeds, int) else list(seeds)
+    summary = Summary(seeds=0, deviations=0, sometimes={})
+    for one in backends:
+        setting = Setting(scenario=scenario, backend=one, checks=checks, threads=threads)
+        search = _Search(
+            setting, known, script, name=name or scenario.__name__, shrink=shrink, runs_max=shrink_runs_max
+        )
+        summary = search.run(numbers, determinism)
+    return summary
+
+
+def replay(
+    scenario: Scenario,
+    script: Script,
+    *,
+    seed: int = 0,
+    backend: Backend = "asyncio",
+    checks: Sequence[Check] = DEFAULT_CHECKS,
+    threads: Threads = "forbid",
+) -> Run:
+    """Run a scenario once, exactly as a script says, and give back the run, whatever came of it. The bus logs."""
+    setting = Setting(scenario=scenario, backend=backend, checks=checks, threads=threads)
+    calm = try_calmly(setting).outcome
+    return try_script(replace(setting, logs=True), script, seed, calm=calm)
+
+
+class _Search:
+    def __init__(
+        self, setting: Setting, profile: Profile, script: Script, *, name: str, shrink: bool, runs_max: int
+    ) -> None:
+        self._setting = setting
+        self._profile = profile
+        self._script = script
+        self._name = name
+        self._shrinks = shrink
+        self._runs_max = runs_max
+
+    def run(self, seeds: Sequence[int], determinism: Determinism) -> Summary:
+        calm = try_calmly(self._setting)
+        if calm.violations:
+            self._fail(calm, None, passed=0)
+        deviations = tried = 0
+        sometimes = dict.fromkeys(calm.sometimes, 0)
+        for seed in seeds:
+            compares = determinism == "always" or (determinism == "first" and not tried)
+            run = self._twice(seed, calm.outcome) if compares else self._try(seed, calm.outcome)
+            if run.violations:
+                self._fail(run, calm.outcome, passed=tried)
+            tried += 1
+            deviations += len(run.fired)
+            for name, seen in run.sometimes.items():
+                sometimes[name] = sometimes.get(name, 0) + seen
+        self._require_sometimes(calm, sometimes, tried)
+        return Summary(seeds=tried, deviations=deviations, sometimes=sometimes)
+
+    def _try(self, seed: int, calm: Outcome, trace: Trace | None = None) -> Run:
+        return try_seed(self._setting, self._profile, seed, calm=calm, first=self._script, trace=trace)
+
+    def _twice(self, seed: int, calm: Outcome) -> Run:
+        one, two = Trace(keep=True), Trace(keep=True)
+        run = self._try(seed, calm, one)
+        self._try(seed, calm, two)
+        if one.digest != two.digest:
+            raise NondeterminismError(
+                f"{self._name}, seed {seed}, went two ways, so something outside the simulation decides (a set ordered "
+                f"by address, a clock or chance taken before the run, state kept between runs); {one.difference(two)}"
+            )
+        return run
+
+    def _fail(self, run: Run, calm: Outcome | None, *, passed: int) -> None:
+        violation = run.violations[0]
+        smallest, runs = run, 0
+        if calm is not None and self._shrinks:
+            smallest, runs = self._shrink(run, violation, calm)
+        raise SimulationFailedError(
+            Failure(
+                name=self._name,
+                backend=self._setting.backend,
+                profile=self._profile.name,
+                passed=passed,
+                is_calm=calm is None,
+                found=run,
+                smallest=smallest,
+                violation=smallest.violations[0] if smallest.violations else violation,
+                shrink_runs=runs,
+            )
+        )
+
+    def _shrink(self, run: Run, violation: Violation, calm: Outcome) -> tuple[Run, int]:
+        best = run
+
+        def fails(script: Script) -> bool:
+            nonlocal best
+            tried = try_script(self._setting, script, run.seed, calm=calm)
+            same = [one for one in tried.violations if one.check == violation.check]
+            if same:
+                # What is asked for first is what the report shows.
+                tried.violations = [*same, *(one for one in tried.violations if one not in same)]
+                best = tried
+            return bool(same)
+
+        shrinker = Shrinker(fails, runs_max=self._runs_max)
+        smallest = shrinker.shrink(run.fired)
+        fails(smallest)
+        return best, shrinker.runs
+
+    def _require_sometimes(self, calm: Run, sometimes: dict[str, int], tried: int) -> None:
+        never = [name for name, count in sometimes.items() if not count and not calm.sometimes.get(name)]
+        if never and tried:
+            text = f"never true in {tried} runs: {', '.join(never)}; the simulation may be trying nothing"
+            calm.violations.append(Violation(check="vacuous", text=text))
+            self._fail(calm, None, passed=tried)
+
+
+def _profile(profile: str | Profile) -> Profile:
+    if isinstance(profile, Profile):
+        return profile
+    if profile not in PROFILES:
+        raise InvalidArgumentError("profile", profile, f"one of {', '.join(PROFILES)}, or a Profile")
+    return PROFILES[profile]

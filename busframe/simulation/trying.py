@@ -1,0 +1,142 @@
+"""One run of a scenario under one chooser: what happened, what it came to, and what was wrong with that."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from busframe.simulation.errors import SimulationError
+from busframe.simulation.running import Conditions, run_in_virtual_time
+from busframe.simulation.sim import Sim, entered
+from busframe.simulation.verdicts import DEFAULT_CHECKS, Outcome, Violation
+from busframe.simulation.world import open_world
+from busframe_emulator.delivery import CALM
+from busframe_emulator.delivery.choosers import Guarded, Layered, Random, Recording, Scripted
+from busframe_emulator.delivery.scripts import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from busframe.simulation.record import Entry
+    from busframe.simulation.running import Backend
+    from busframe.simulation.schedule import Trace
+    from busframe.simulation.sealing import Threads
+    from busframe.simulation.verdicts import Check
+    from busframe_emulator.delivery import Chooser
+    from busframe_emulator.delivery.profiles import Profile
+
+    Scenario = Callable[[Sim], Awaitable[object]]
+
+_log = logging.getLogger("busframe")
+
+NO_SCRIPT: Final = Script()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all runs of a search have in common.
+
+    Attributes:
+        scenario: an async function of a `Sim`.
+        backend: the event loop.
+        checks: asked of every run, besides those that the scenario asks for.
+        threads: what becomes of functions that are to run in threads.
+        logs: let the bus log.
+    """
+
+    scenario: Scenario
+    backend: Backend = "asyncio"
+    checks: Sequence[Check] = DEFAULT_CHECKS
+    threads: Threads = "forbid"
+    logs: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One run.
+
+    Attributes:
+        seed: of what is random to the program itself, and of the adversary if there was one.
+        fired: the deviations that came up.
+        unused: entries of its script that did not.
+        entries: what happened.
+        bodies: of all messages, by queue and ordinal.
+        outcome: what it came to.
+        violations: what was wrong with that.
+        sometimes: see `Sim.sometimes`.
+    """
+
+    seed: int
+    fired: Script = NO_SCRIPT
+    unused: Script = NO_SCRIPT
+    entries: list[Entry] = field(default_factory=list["Entry"])
+    bodies: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    outcome: Outcome = field(default_factory=Outcome)
+    violations: list[Violation] = field(default_factory=list[Violation])
+    sometimes: dict[str, bool] = field(default_factory=dict[str, bool])
+
+
+def try_calmly(setting: Setting) -> Run:
+    """Run in a calm world."""
+    return _try(setting, CALM, Run(seed=0), calm=None, trace=None)
+
+
+def try_seed(
+    setting: Setting,
+    profile: Profile,
+    seed: int,
+    *,
+    calm: Outcome | None,
+    first: Script = NO_SCRIPT,
+    trace: Trace | None = None,
+) -> Run:
+    """Run against chance, with a script before it."""
+    chance: Chooser = Random(profile.for_seed(seed), seed)
+    scripted = Scripted(first)
+    recording = Recording(Guarded(Layered(scripted, chance) if first else chance))
+    run = _try(setting, recording, Run(seed=seed), calm=calm, trace=trace)
+    run.fired, run.unused = recording.fired, scripted.unused
+    return run
+
+
+def try_script(setting: Setting, script: Script, seed: int, *, calm: Outcome | None, trace: Trace | None = None) -> Run:
+    """Run exactly as a script says."""
+    scripted = Scripted(script)
+    recording = Recording(scripted)
+    run = _try(setting, recording, Run(seed=seed), calm=calm, trace=trace)
+    run.fired, run.unused = recording.fired, scripted.unused
+    return run
+
+
+def _try(setting: Setting, chooser: Chooser, run: Run, *, calm: Outcome | None, trace: Trace | None) -> Run:
+    raised: list[Violation] = []
+
+    async def main() -> None:
+        async with open_world(chooser, seed=run.seed) as world, entered(Sim(world)) as sim:
+            run.entries, run.bodies = world.record.entries, world.bodies
+            try:
+                await setting.scenario(sim)
+            except Exception as error:  # noqa: BLE001 - found, as what a check finds
+                raised.append(Violation(check=type(error).__name__, text=f"the scenario raised {error!r}"))
+            run.outcome = await sim.outcome()
+            run.sometimes = sim.sometimes_seen
+            if calm is None:
+                raised.extend(sim.node_violations())
+            for check in (*setting.checks, *sim.checks):
+                run.violations += check(run.outcome, calm)
+
+    ask = None if chooser is CALM else chooser.ask
+    conditions = Conditions(backend=setting.backend, ask=ask, seed=run.seed, threads=setting.threads)
+    # A world that fails on purpose makes thousands of warnings, and the record has it all.
+    quiet = not setting.logs and not _log.disabled
+    _log.disabled = _log.disabled or quiet
+    try:
+        run_in_virtual_time(main, conditions, trace=trace)
+    except SimulationError as error:
+        raised.append(Violation(check=type(error).__name__, text=str(error)))
+    finally:
+        _log.disabled = _log.disabled and not quiet
+    # What was raised explains what is wrong with the rest.
+    run.violations[:0] = raised
+    return run

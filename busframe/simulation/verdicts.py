@@ -1,0 +1,153 @@
+"""What is asked of a run at its end: checks of the application, and what they found.
+
+A check looks at what the application recorded (`Sim.accepted`, `Sim.effect`) and at what is left in the queues.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+    from busframe.simulation.record import Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """Something that must not be.
+
+    Attributes:
+        check: which check found it; what shrinking keeps the same.
+        text: what was found, in one line.
+        key: what it is about, if that is one thing.
+        entries: where it can be seen in the record.
+    """
+
+    check: str
+    text: str
+    key: Hashable = None
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        accepted: keys of which a producer was told that they are accepted, in order.
+        effects: by key, in order.
+        dead: keys in dead-letter queues, where the scenario has said how to read them from a body.
+        left: messages left in queues that are no dead-letter queues.
+        states: what `Sim.state` was told.
+    """
+
+    accepted: dict[Hashable, Entry] = field(default_factory=dict["Hashable", "Entry"])
+    effects: dict[Hashable, list[Entry]] = field(default_factory=dict["Hashable", "list[Entry]"])
+    dead: Counter[Hashable] = field(default_factory=Counter["Hashable"])
+    left: Mapping[str, int] = field(default_factory=dict[str, int])
+    states: dict[str, object] = field(default_factory=dict[str, object])
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Outcome:
+        """Gather what the application recorded."""
+        outcome = cls()
+        for entry in entries:
+            if entry.level == "app":
+                if entry.kind == "accepted":
+                    outcome.accepted.setdefault(entry.key, entry)
+                elif entry.kind == "effect":
+                    outcome.effects.setdefault(entry.key, []).append(entry)
+        return outcome
+
+
+class Check(Protocol):
+    """Judges a run."""
+
+    def __call__(self, outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
+        """Find what must not be.
+
+        Args:
+            outcome: of the run.
+            calm: of the same scenario in a calm world; None if this is that run.
+        """
+        ...
+
+
+def at_least_once(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:  # noqa: ARG001 - a Check
+    """Every key that was accepted has an effect, or lies in a dead-letter queue."""
+    for key, entry in outcome.accepted.items():
+        if key not in outcome.effects and key not in outcome.dead:
+            yield Violation(
+                check="at_least_once", text=f"{key!r} was accepted, and has no effect", key=key, entries=(entry,)
+            )
+
+
+def exactly_once(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
+    """Every key that was accepted has one effect, or lies in a dead-letter queue; no key has more than one."""
+    for violation in at_least_once(outcome, calm):
+        yield Violation(check="exactly_once", text=violation.text, key=violation.key, entries=violation.entries)
+    for key, entries in outcome.effects.items():
+        if len(entries) > 1:
+            yield Violation(
+                check="exactly_once",
+                text=f"{key!r} has {len(entries)} effects: {_when(entries)}",
+                key=key,
+                entries=tuple(entries),
+            )
+
+
+def no_phantom(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
+    """No key has an effect that has none in a calm world: nothing is done that nobody asked for."""
+    for key, entries in outcome.effects.items():
+        if calm is not None and key not in calm.effects and key not in outcome.accepted:
+            text = f"{key!r} has an effect, and nobody sent it"
+            yield Violation(check="no_phantom", text=text, key=key, entries=tuple(entries))
+
+
+def convergence(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
+    """What the scenario told by `Sim.state` is what it is in a calm world: no further specification is needed."""
+    for name, state in outcome.states.items():
+        if calm is not None and name in calm.states and calm.states[name] != state:
+            text = f"{name} is {state!r}; in a calm world it is {calm.states[name]!r}"
+            yield Violation(check="convergence", text=text, key=name)
+
+
+def per_key_order(key_of: Callable[[Hashable], Hashable] = lambda key: key) -> Check:
+    """The first effects of keys that belong together come in the order in which the keys were accepted.
+
+    Args:
+        key_of: what a key belongs to; for keys such as ("account", 3): `lambda key: key[0]`.
+    """
+
+    def check(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:  # noqa: ARG001 - a Check
+        lanes: dict[Hashable, list[Hashable]] = {}
+        for key in outcome.accepted:
+            if key in outcome.effects:
+                lanes.setdefault(key_of(key), []).append(key)
+        for keys in lanes.values():
+            for before, after in pairwise(keys):
+                first, second = outcome.effects[before][0], outcome.effects[after][0]
+                if first.at_us > second.at_us:
+                    text = f"{after!r} was done before {before!r}, which was sent first"
+                    yield Violation(check="per_key_order", text=text, key=before, entries=(second, first))
+
+    return check
+
+
+def nothing_left(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:  # noqa: ARG001 - a Check
+    """All queues but dead-letter queues are empty once the world has been calm for long enough."""
+    for queue, count in outcome.left.items():
+        if count:
+            yield Violation(check="nothing_left", text=f"{count} messages are left in {queue}", key=queue)
+
+
+DEFAULT_CHECKS: Sequence[Check] = (nothing_left, at_least_once, no_phantom, convergence)
+"""What every scenario is asked unless it says otherwise. Effects may be repeated: delivery is at least once."""
+
+
+def _when(entries: Sequence[Entry]) -> str:
+    return ", ".join(f"t={entry.at_us / 1e6:.3f} by {entry.node or 'the scenario'}" for entry in entries)

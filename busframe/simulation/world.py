@@ -1,0 +1,135 @@
+"""One run's world: the broker all nodes share, its chance, its record, and who is acting at the moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from busframe import runtime
+from busframe.simulation.record import Entry, Record
+from busframe_emulator.delivery import CALM
+from busframe_emulator.engine import Engine, Ids, Limits
+from busframe_memory import MemoryBackend, queue_address
+from busframe_memory.driver import EngineDriver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Sequence
+
+    from anyio.abc import TaskGroup
+
+    from busframe.message import QueueName, Receipt, Received
+    from busframe.simulation.nodes import Incarnation
+    from busframe_emulator.delivery import Chooser
+    from busframe_emulator.delivery.chooser import Key
+    from busframe_emulator.engine.events import Event
+
+acting: ContextVar[Incarnation] = ContextVar("acting")
+"""Which node the running task belongs to: tasks inherit it from the one that started them."""
+
+
+class World:
+    """Made by `open_world`.
+
+    Attributes:
+        chooser: decides everything that is left to chance, until `calm_down`.
+        backend: the broker, without anything in between.
+        bodies: of all messages, by queue and ordinal.
+        tasks: run as long as the world: timers, and whatever outlives a node.
+        record: what happened.
+        ask: the chooser's `ask`; None once the world is calm.
+    """
+
+    def __init__(self, chooser: Chooser, tasks: TaskGroup, *, seed: int) -> None:
+        self.chooser = chooser
+        self.ask = None if chooser is CALM else chooser.ask
+        self.tasks = tasks
+        self.record = Record()
+        self.counters: Counter[tuple[str, ...]] = Counter()
+        limits = Limits(purge_interval_us=0, recreate_after_us=0)
+        engine = Engine(ids=Ids(seed), chooser=_Switch(self), sink=self._note, limits=limits)
+        if self.ask is None:
+            engine = Engine(ids=Ids(seed), sink=self._note, limits=limits)
+        self.driver = EngineDriver(engine)
+        self.backend = MemoryBackend(self.driver)
+        self.bodies: dict[tuple[str, int], str] = {}
+        self._queues, _ = engine.look(self.driver.now_us())
+        self._start_us = self.driver.now_us()
+
+    def calm_down(self) -> None:
+        """From now on nothing unexpected happens."""
+        self.ask = None
+
+    @contextmanager
+    def calm(self) -> Generator[None, None, None]:
+        """Nothing unexpected happens for as long as the context lasts."""
+        ask, self.ask = self.ask, None
+        try:
+            yield
+        finally:
+            self.ask = ask
+
+    def now_us(self) -> int:
+        """Virtual microseconds since the start."""
+        return self.driver.now_us() - self._start_us
+
+    def nth(self, *what: str) -> int:
+        """Count an occasion, from 1."""
+        self.counters[what] += 1
+        return self.counters[what]
+
+    def choose(self, site: str, key: Key) -> int | None:
+        """Ask the chooser."""
+        return None if self.ask is None else self.ask(site, key)
+
+    def note(self, kind: str, node: str, **details: Any) -> None:
+        """Write down something of the application's or of a node's."""
+        self.record.add(Entry(self.now_us(), "app", kind, node, **details))
+
+    def received(self, node: str, queue: QueueName, batch: Sequence[Received]) -> None:
+        """Write down who got which deliveries: the engine does not know who asks."""
+        for one in batch:
+            message, delivery = self.locate(queue, one.receipt)
+            self.record.add(Entry(self.now_us(), "client", "received", node, queue, message, delivery))
+
+    def settled(self, node: str, kind: str, queue: QueueName, receipt: Receipt) -> None:
+        """Write down who settled which delivery."""
+        message, delivery = self.locate(queue, receipt)
+        self.record.add(Entry(self.now_us(), "client", kind, node, queue, message, delivery))
+
+    def locate(self, queue: QueueName, receipt: Receipt) -> tuple[int, int]:
+        """Which message and which of its deliveries a receipt is of."""
+        found = self._queues.get(queue_address(queue))
+        return (0, 0) if found is None else found.ids.read_receipt(receipt)
+
+    def _note(self, event: Event) -> None:
+        queue = event.queue.name
+        if event.kind == "sent":
+            self.bodies[queue, event.message] = self._queues[event.queue].messages[event.message].body
+        until_us = event.until_us - self._start_us if event.until_us else 0
+        at_us = event.at_us - self._start_us
+        self.record.add(Entry(at_us, "broker", event.kind, "", queue, event.message, event.delivery, until_us=until_us))
+
+
+class _Switch:
+    """What the engine asks: the world's chooser, as long as the world is not calm."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def ask(self, site: str, key: Key) -> int | None:
+        ask = self._world.ask
+        return None if ask is None else ask(site, key)
+
+
+@asynccontextmanager
+async def open_world(chooser: Chooser, *, seed: int) -> AsyncGenerator[World, None]:
+    """Make a world, and let its time pass for as long as the context lasts."""
+    async with runtime.background_tasks() as tasks:
+        world = World(chooser, tasks, seed=seed)
+        tasks.start_soon(world.driver.run)
+        try:
+            yield world
+        finally:
+            world.backend.close()
