@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from busframe._consume.pulling import Shelf
+from busframe.backend import Peeks
+from busframe.errors import UnsupportedError
 from busframe.limits import check_send
 from busframe.message import Outgoing
 from busframe.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from busframe._consume.pulling import Stream
     from busframe.backend import Backend, QueueStats
     from busframe.foreign import ForeignMessage
-    from busframe.message import MessageId, QueueName
+    from busframe.message import MessageId, Peeked, QueueName
     from busframe.retry import Retry
     from busframe.sending import Sender
 
@@ -82,3 +84,17 @@ class Channel:
     async def stats(self) -> QueueStats:
         """How full it is."""
         return await self._backend.stats(self.name)
+
+    async def peek(self, *, limit: int = 100, after: str | None = None) -> Sequence[Peeked]:
+        """Show messages without receiving them: for people to look at. Arguments as for `busframe.backend.Peeks.peek`.
+
+        Raises:
+            UnsupportedError: the broker shows messages to those only who receive them.
+        """
+        if not isinstance(self._backend, Peeks):
+            raise UnsupportedError(f"{type(self._backend).__name__} cannot show messages without receiving them")
+        return await self._backend.peek(self.name, limit=limit, after=after)
+
+    async def purge(self) -> None:
+        """Remove all messages, those in flight and delayed included. May take the broker up to a minute to finish."""
+        await self._backend.purge(self.name)

@@ -16,7 +16,7 @@ from busframe.tracing import TraceContext
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from busframe.message import Received
+    from busframe.message import Peeked, Received
 
 HEADERS: Final = "busframe"
 """The name of the attribute."""
@@ -93,7 +93,7 @@ def decode_headers(received: Received) -> Headers:
     return read_headers(text, received)
 
 
-def read_headers(text: str | bytes, received: Received) -> Headers:
+def read_headers(text: str | bytes, received: Received | Peeked) -> Headers:
     """Read the text of a headers attribute; `received` is for the error's text."""
     try:
         return _DECODE(text)

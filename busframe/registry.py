@@ -153,7 +153,7 @@ class Registry:
             return tuple(self._groups.values())
         found: dict[QueueName, Group] = {}
         for name in names:
-            called = [group for group in self._groups.values() if name in _names(group)]
+            called = [group for group in self._groups.values() if name in names_of(group)]
             if not called:
                 have = ", ".join(sorted(group.name or group.queue for group in self._groups.values()))
                 raise InvalidArgumentError("group", name, f"one of {have}" if have else "none: the bus has no handlers")
@@ -347,7 +347,7 @@ class Registry:
         return known or group
 
 
-def _names(group: Group) -> set[str]:
+def names_of(group: Group) -> set[str]:
     """What people call it."""
     own = (
         {group.name, group.name.partition("/")[2]}
@@ -367,6 +367,13 @@ def dead_queue(queue: QueueName) -> QueueName:
     if queue.endswith(ORDERED_SUFFIX):
         return queue_name(queue.removesuffix(ORDERED_SUFFIX) + DEAD_SUFFIX + ORDERED_SUFFIX)
     return queue_name(queue + DEAD_SUFFIX)
+
+
+def source_of_dead(queue: QueueName) -> QueueName | None:
+    """The queue that a dead-letter queue belongs to, by its name; None if it is not named like one."""
+    ordered = ORDERED_SUFFIX if queue.endswith(ORDERED_SUFFIX) else ""
+    plain = queue.removesuffix(ordered)
+    return QueueName(plain.removesuffix(DEAD_SUFFIX) + ordered) if plain.endswith(DEAD_SUFFIX) else None
 
 
 def _bounds(concurrency: int | None, bytes_in_hand_max: int | None, lease_s: float | None) -> dict[str, float]:

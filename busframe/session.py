@@ -18,11 +18,12 @@ from busframe._consume.health import STALE_AFTER_S, STUCK_AFTER_S
 from busframe._consume.hosting import Host
 from busframe._consume.pulling import Shelf, Stream
 from busframe.channel import Channel
+from busframe.dead_letters import DeadLetterQueue
 from busframe.errors import ConfigurationError, InvalidArgumentError
 from busframe.inbox import WINDOW_S
 from busframe.message import queue_name
 from busframe.message_type import message_type
-from busframe.registry import DEFAULT_CONCURRENCY, Registry
+from busframe.registry import DEFAULT_CONCURRENCY, Registry, dead_queue, names_of, source_of_dead
 from busframe.sending import Sender
 from busframe.sending_side import Sending
 from busframe.topology.operations import Topology
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from busframe.backend import Backend, QueueStats
     from busframe.filters import FilterOn
     from busframe.inbox import Inbox
+    from busframe.message import QueueName
     from busframe.recipients import RecipientList
     from busframe.registering import HandleOptions, SubscribeOptions
     from busframe.registry import Group
@@ -303,6 +305,23 @@ class Live(Sending):
     def queue(self, name: str) -> Channel:
         """A queue by its name, to exchange messages with programs that know no bus."""
         return Channel(queue_name(name), self._backend, self._sender, self._pull)
+
+    async def queues(self, prefix: str = "") -> Sequence[QueueName]:
+        """Name all queues of the broker that start with `prefix`, sorted, those of other programs included."""
+        return await self._backend.list_queues(prefix)
+
+    def dead_letters(self, name: str) -> DeadLetterQueue:
+        """The dead letters of a group or queue, to be looked at, replayed and dropped.
+
+        Args:
+            name: of a group of this bus, as for `Registry.select`; of any queue; or of a dead-letter queue itself.
+        """
+        known = [group for group in self._registry.groups.values() if name in names_of(group)]
+        queue = known[0].queue if known else queue_name(name)
+        source = None if known else source_of_dead(queue)
+        if source is None:
+            return DeadLetterQueue(dead_queue(queue), queue, self._backend, self._sender)
+        return DeadLetterQueue(queue, source, self._backend, self._sender)
 
     @asynccontextmanager
     async def _pull(

@@ -10,6 +10,8 @@ from busframe._consume.anew import ANEW
 from busframe.message import ATTRIBUTES_MAX, Outgoing, is_ordered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from busframe.message import QueueName, Received
 
 DEAD: Final = "busframe-dead"
@@ -69,6 +71,17 @@ def dead_letter(
     return Outgoing(
         body=received.body, attributes=attributes, group=outgoing.group, deduplication_id=outgoing.deduplication_id
     )
+
+
+def read_dead_letter(attributes: Mapping[str, str | bytes]) -> DeadLetter | None:
+    """Read why a message was given up; None if it does not say so, such as one that the broker moved by itself."""
+    text = attributes.get(DEAD)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=DeadLetter)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
 
 
 def _printable(text: str) -> str:
