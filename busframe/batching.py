@@ -118,7 +118,9 @@ class Batcher(Generic[E, O]):
         Raises:
             BusframeError: the call failed as a whole.
         """
-        if not self._calls and not self._waiting and not self._closed:
+        if self._closed:
+            raise _closed()
+        if not self._calls and not self._waiting:
             return await self._submit_alone(entry)
         return await self.finish(self.begin(entry))
 
@@ -201,7 +203,7 @@ class Batcher(Generic[E, O]):
 
     def _refuse_waiting(self) -> None:
         while self._waiting:
-            self._waiting.popleft().tell(error=BackendError("the connection was closed before this was sent"))
+            self._waiting.popleft().tell(error=_closed())
 
     # --- calling ----------------------------------------------------------------------------------------------------
 
@@ -237,7 +239,7 @@ class Batcher(Generic[E, O]):
         except BaseException:
             # The program is being torn down. Whoever waits outside of what is torn down must not wait for ever.
             if batch is not None:
-                batch.tell(error=UnavailableError("the connection was closed while this was sent"))
+                batch.tell(error=BackendError("the connection was closed while this was sent", effect="unknown"))
             if self._calls == 1:
                 self._refuse_waiting()
             raise
@@ -267,6 +269,10 @@ class Batcher(Generic[E, O]):
             accounted = f"the backend answered for {len(outcomes)} of {len(entries)} entries"
             return (), UnavailableError(accounted, effect="unknown")
         return outcomes, None
+
+
+def _closed() -> BackendError:
+    return BackendError("the connection was closed before this was sent")
 
 
 def _own(error: BusframeError) -> BusframeError:
