@@ -68,7 +68,7 @@ def timed_lookups(url: str, subscriptions: list[Subscription], benchmark: Any) -
                 for _ in range(LOOKUPS):
                     await routes.recipients_of("t0", facts)
 
-            spent = []
+            spent: list[float] = []
             for _ in range(5):
                 began_s = runtime.now_s()
                 await look_up()
@@ -137,7 +137,8 @@ async def send_only() -> float:
 
 @pytest.mark.parametrize("groups", [1, 10, 100])
 def test_publish_to_groups(benchmark: Any, groups: int) -> None:
-    floors, copies = [], []
+    floors: list[float] = []
+    copies: list[float] = []
     for _ in range(3):
         floors.append(anyio.run(send_only))
         copies.append(anyio.run(publish_to, groups))
