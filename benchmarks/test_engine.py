@@ -70,17 +70,3 @@ def test_in_tens(benchmark: Any, queue: QueueAddress) -> None:
 
     benchmark.extra_info["messages"] = MESSAGES
     benchmark(cycles)
-
-
-@pytest.mark.parametrize("depth", [1_000, 1_000_000])
-def test_one_by_one_in_a_queue_that_holds(benchmark: Any, depth: int) -> None:
-    world = World()
-    world.fill(STANDARD, depth)
-
-    def cycles() -> None:
-        for _ in range(MESSAGES):
-            world.fill(STANDARD, 1)
-            assert world.receive_and_delete(STANDARD, 1) == 1
-
-    benchmark.extra_info["messages"] = MESSAGES
-    benchmark(cycles)

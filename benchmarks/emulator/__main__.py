@@ -107,7 +107,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"of {', '.join(TABLES)} (default: all)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=2, help="of load for each turn (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=1, help="of load for each turn (default: %(default)s)")
     parser.add_argument("--messages", type=int, default=1_000_000, help="in a deep queue (default: %(default)s)")
     parser.add_argument("--peer-messages", type=int, default=1_000_000, help="in the peer's (default: %(default)s)")
     options = parser.parse_args()
