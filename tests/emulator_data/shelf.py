@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         MovesRecord,
         QueueRecord,
         SeenRecord,
+        TenantRecord,
     )
     from busframe_emulator.engine.settings import QueueAddress
 
@@ -29,6 +30,7 @@ class Shelf:
         self.deleted: dict[QueueAddress, DeletedQueueRecord] = {}
         self.messages: dict[tuple[int, int], AddedRecord] = {}
         self.groups: dict[tuple[int, str], GroupRecord] = {}
+        self.tenants: dict[tuple[int, str], TenantRecord] = {}
         self.seen: list[SeenRecord] = []
         self.attempts: dict[tuple[int, str], AttemptRecord] = {}
         self.moves: dict[int, MovesRecord] = {}
@@ -40,6 +42,7 @@ class Shelf:
             self._empty(number, 1 << 60)
             self.queues.pop(number, None)
             self.moves.pop(number, None)
+            self.tenants = {key: value for key, value in self.tenants.items() if key[0] != number}
         self.deleted |= {record.address: record for record in delta.deleted}
         for number, last_ordinal in delta.purged:
             self._empty(number, last_ordinal)
@@ -48,6 +51,7 @@ class Shelf:
             self.queues[number] = self.queues[number]._replace(last_ordinal=last_ordinal)
         self._apply_messages(delta)
         self.groups |= {(record.queue, record.name): record for record in delta.groups}
+        self.tenants |= {(record.queue, record.name): record for record in delta.tenants}
         self.seen += delta.seen
         self.attempts |= {(record.queue, record.attempt_id): record for record in delta.attempts}
         self.moves |= {record.queue: record for record in delta.moves}
@@ -60,6 +64,7 @@ class Shelf:
             deleted=self.deleted.values(),
             messages=[self.messages[key] for key in sorted(self.messages)],
             groups=[record for record in self.groups.values() if record.served],
+            tenants=sorted(self.tenants.values(), key=lambda record: record.until_us),
             seen=self.seen,
             attempts=sorted(self.attempts.values(), key=lambda record: record.until_us),
             moves=self.moves.values(),

@@ -17,10 +17,9 @@ from busframe_emulator.server.persistence.layout import open_file
 from busframe_emulator.server.persistence.store import FILE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from engine.histories import QueuePlan
+    from engine.histories import History
 
     from busframe_emulator.engine import Engine
     from busframe_emulator.engine.records import Saved
@@ -32,10 +31,10 @@ SALT = bytes(8)
 class InFile(Kept):
     """An engine that is kept in a file, which is closed and opened anew each time."""
 
-    def __init__(self, path: Path, plans: Sequence[QueuePlan]) -> None:
+    def __init__(self, path: Path, history: History) -> None:
         self._path = path
         self._open()
-        super().__init__(plans)
+        super().__init__(history)
 
     def keep(self) -> None:
         self._file.write(self.changes.take(), self.now_us, self.now_us, None)
@@ -73,8 +72,8 @@ class InFileFactory:
     def __init__(self, path: Path) -> None:
         self._make = partial(InFile, path)
 
-    def __call__(self, plans: Sequence[QueuePlan]) -> InFile:
-        self._made = self._make(plans)
+    def __call__(self, history: History) -> InFile:
+        self._made = self._make(history)
         return self._made
 
     def close(self) -> None:

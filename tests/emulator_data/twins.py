@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator_data.shelf import Shelf
 from engine.asking import time_after
-from engine.histories import LIMITS, Pass, random_history
+from engine.histories import Pass, random_history
 from engine.solo import Solo
 from engine.world import us
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random  # noqa: TID251 - seeded, and the seed stands in the failure
 
-    from engine.histories import QueuePlan, Step
+    from engine.histories import History, Step
 
     from busframe_emulator.engine.events import Event
     from busframe_emulator.engine.records import Saved
@@ -29,10 +29,11 @@ _WAITER: Final = re.compile(r"Parked\(waiter=\d+\)")
 class Kept(Solo):
     """An engine whose changes are put on a shelf, as seldom as the test likes."""
 
-    def __init__(self, plans: Sequence[QueuePlan]) -> None:
+    def __init__(self, history: History) -> None:
         self.changes = Changes()
         self.shelf = Shelf()
-        super().__init__(plans, changes=self.changes)
+        self._limits = history.limits
+        super().__init__(history.plans, changes=self.changes, limits=history.limits)
 
     def keep(self) -> None:
         """Put on the shelf what changed since the last time."""
@@ -45,14 +46,14 @@ class Kept(Solo):
         self.engine.advance(self.now_us)
 
     def make_engine(self, saved: Saved) -> Engine:
-        return Engine(ids=Ids(1), limits=LIMITS, sink=self.events.append, changes=self.changes, saved=saved)
+        return Engine(ids=Ids(1), limits=self._limits, sink=self.events.append, changes=self.changes, saved=saved)
 
 
 class Twins:
     """The two, and what they said since it was last compared."""
 
-    def __init__(self, plans: Sequence[QueuePlan], kept: Kept) -> None:
-        self.whole = Solo(plans)
+    def __init__(self, history: History, kept: Kept) -> None:
+        self.whole = Solo(history.plans, limits=history.limits)
         self.kept = kept
 
     def take(self, step: Step) -> None:
@@ -94,10 +95,10 @@ def _told(events: Sequence[Event]) -> list[Event]:
     )
 
 
-def run_twins(seed: int, length: int, chance: Random, make: Callable[[Sequence[QueuePlan]], Kept] = Kept) -> None:
+def run_twins(seed: int, length: int, chance: Random, make: Callable[[History], Kept] = Kept) -> None:
     """Run a random history with random ends in it, then let a day go by."""
     history = random_history(seed, length)
-    twins = Twins(history.plans, make(history.plans))
+    twins = Twins(history, make(history))
     twins.compare("setting up")
     for number, step in enumerate(history.steps):
         twins.take(step)

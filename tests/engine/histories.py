@@ -136,7 +136,7 @@ class History:
 
     @property
     def limits(self) -> Limits:
-        """`LIMITS`, and what an engine that is put back need not know: when a tenant last sent what is gone by then."""
+        """`LIMITS`, and what differs from history to history."""
         return replace(LIMITS, rehide_expired=self.rehide_expired, noisy_memory_us=us(9))
 
 

@@ -15,7 +15,7 @@ from engine.histories import LIMITS, QUEUES, Cancel, Pass, Stop, random_history,
 from engine.world import START_US, us
 
 from busframe_emulator.delivery import CALM
-from busframe_emulator.engine import Engine, Ids, QueueAddress, SqsError
+from busframe_emulator.engine import Engine, Ids, Limits, QueueAddress, SqsError
 from busframe_emulator.engine.requests import (
     CancelMove,
     CreateQueue,
@@ -63,11 +63,12 @@ class Solo:
         chooser: Chooser = CALM,
         tick_by_tick: bool = False,
         changes: Changes | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
         self.now_us = START_US
         self.events: list[Event] = []
         self.replies: list[str] = []
-        self.engine = Engine(ids=Ids(1), chooser=chooser, limits=LIMITS, sink=self.events.append, changes=changes)
+        self.engine = Engine(ids=Ids(1), chooser=chooser, limits=limits, sink=self.events.append, changes=changes)
         self._tick_by_tick = tick_by_tick
         self._settings = [settings_of(index, plan) for index, plan in enumerate(plans)]
         self._receipts: list[tuple[QueueAddress, str]] = []

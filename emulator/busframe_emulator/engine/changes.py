@@ -29,6 +29,7 @@ from busframe_emulator.engine.records import (
     RareRecord,
     SeenRecord,
     StateRecord,
+    TenantRecord,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Changes:
         "_removed",
         "_seen",
         "_shared",
+        "_tenants",
         "count",
     )
 
@@ -72,6 +74,7 @@ class Changes:
         self._deleted: list[DeletedQueueRecord] = []
         self._purged: dict[Queue, int] = {}
         self._seen: list[tuple[Queue, SeenRecord]] = []
+        self._tenants: dict[tuple[Queue, str], int] = {}
         self._attempts: dict[tuple[Queue, str], None] = {}
         self._shared = (NOTHING_RARE, record_rare(NOTHING_RARE))
         self._moves: dict[QueueAddress, tuple[Queue, Iterable[MoveTask]]] = {}
@@ -99,6 +102,7 @@ class Changes:
         self._queues.pop(queue, None)
         self._purged.pop(queue, None)
         self._moves.pop(queue.address, None)
+        self._tenants = {key: until_us for key, until_us in self._tenants.items() if key[0] is not queue}
         self._removed.append(queue.number)
         self._deleted.append(DeletedQueueRecord(queue.address, refused_until_us))
 
@@ -114,6 +118,11 @@ class Changes:
         """A FIFO queue remembers a deduplication id."""
         self.count += 1
         self._seen.append((queue, SeenRecord(queue.number, until_us, scope, deduplication_id, ordinal)))
+
+    def note_tenant(self, queue: Queue, name: str, until_us: int) -> None:
+        """A fair queue remembers until then that a tenant sent a message."""
+        self.count += 1
+        self._tenants[queue, name] = until_us
 
     def note_attempt(self, queue: Queue, attempt_id: str) -> None:
         """A FIFO queue remembers what it handed out for a ReceiveRequestAttemptId."""
@@ -137,6 +146,7 @@ class Changes:
             removed=self._removed,
             deleted=self._deleted,
             purged=[(queue.number, ordinal) for queue, ordinal in self._purged.items()],
+            tenants=[TenantRecord(queue.number, name, until_us) for (queue, name), until_us in self._tenants.items()],
             seen=[record for _, record in self._seen],
             attempts=[self._record_attempt(queue, attempt_id) for queue, attempt_id in self._attempts],
             moves=[
@@ -145,7 +155,7 @@ class Changes:
             ],
         )
         self._take_messages(delta)
-        self._queues, self._purged, self._moves, self._attempts = {}, {}, {}, {}
+        self._queues, self._purged, self._moves, self._attempts, self._tenants = {}, {}, {}, {}, {}
         self._removed, self._deleted, self._seen = [], [], []
         return delta
 

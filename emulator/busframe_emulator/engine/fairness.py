@@ -85,13 +85,20 @@ class FairOrder:
         # Who sent within the last five minutes, and when last; the one who did so longest ago comes first.
         self._sent: OrderedDict[str, int] = OrderedDict()
 
-    def note_sent(self, name: str, now_us: int) -> None:
-        """A tenant has sent a message."""
-        sent, oldest_us = self._sent, now_us - self._queue.around.limits.noisy_memory_us
+    def note_sent(self, name: str, now_us: int) -> int:
+        """A tenant has sent a message: tell until when that is remembered."""
+        memory_us = self._queue.around.limits.noisy_memory_us
+        sent, oldest_us = self._sent, now_us - memory_us
         sent[name] = now_us
         sent.move_to_end(name)
         while sent and next(iter(sent.values())) <= oldest_us:
             sent.popitem(last=False)
+        return now_us + memory_us
+
+    def put_back(self, name: str, until_us: int) -> None:
+        """A tenant sent a message, which is remembered until then; no earlier than those before it."""
+        self._sent[name] = until_us - self._queue.around.limits.noisy_memory_us
+        self._sent.move_to_end(name)
 
     def became_visible(self, message: Message, at_us: int) -> None:  # noqa: ARG002 - a FIFO queue needs the time
         """Put it at the end of its tenant's line."""

@@ -210,11 +210,24 @@ class Queue:
 
     def serve_fairly(self, group: str, now_us: int) -> None:
         """A message with a group comes to a standard queue: look after its tenants from now on."""
+        order = self.look_after_tenants()
+        if order is not None:
+            until_us = order.note_sent(group, now_us)
+            if self.around.changes is not None:
+                self.around.changes.note_tenant(self, group, until_us)
+
+    def look_after_tenants(self) -> FairOrder | None:
+        """Let a standard queue be a fair one from now on; None if it is a FIFO queue."""
         order = self.order
         if isinstance(order, StandardOrder):
             self.order = order = FairOrder(self, order)
-        if isinstance(order, FairOrder):
-            order.note_sent(group, now_us)
+        return order if isinstance(order, FairOrder) else None
+
+    def put_back_tenant(self, name: str, until_us: int) -> None:
+        """Remember until then that a tenant sent a message."""
+        order = self.look_after_tenants()
+        if order is not None:
+            order.put_back(name, until_us)
 
     # --- moves between states ---------------------------------------------------------------------------------------
 

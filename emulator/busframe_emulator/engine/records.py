@@ -94,6 +94,14 @@ class GroupRecord(NamedTuple):
     served: int
 
 
+class TenantRecord(NamedTuple):
+    """Until when a fair queue remembers that a tenant sent a message."""
+
+    queue: int
+    name: str
+    until_us: int
+
+
 class SeenRecord(NamedTuple):
     """A deduplication id, and the message it came with. Each queue's come in the order of time."""
 
@@ -169,6 +177,7 @@ class Delta:
     added: list[AddedRecord] = field(default_factory=list[AddedRecord])
     changed: list[StateRecord] = field(default_factory=list[StateRecord])
     groups: list[GroupRecord] = field(default_factory=list[GroupRecord])
+    tenants: Sequence[TenantRecord]
     seen: Sequence[SeenRecord]
     attempts: Sequence[AttemptRecord]
     moves: Sequence[MovesRecord]
@@ -181,7 +190,7 @@ class Saved:
     Attributes:
         queues_made, moves_made: how many there ever were.
         messages: each queue's in the order of their ordinals. Looked at once.
-        seen, attempts: each queue's in the order of their times.
+        tenants, seen, attempts: each queue's in the order of their times.
     """
 
     queues_made: int = 0
@@ -190,6 +199,7 @@ class Saved:
     deleted: Iterable[DeletedQueueRecord] = ()
     messages: Iterable[AddedRecord] = ()
     groups: Iterable[GroupRecord] = ()
+    tenants: Iterable[TenantRecord] = ()
     seen: Iterable[SeenRecord] = ()
     attempts: Iterable[AttemptRecord] = ()
     moves: Iterable[MovesRecord] = ()

@@ -37,6 +37,8 @@ def restore(saved: Saved, around: Surroundings, directory: Directory, moves: Mov
         queue = _named(queues, group.queue)
         if queue.groups is not None:
             queue.groups.put_back(group.name, group.served)
+    for tenant in saved.tenants:
+        _named(queues, tenant.queue).put_back_tenant(tenant.name, tenant.until_us)
     # In the order in which it came about: lines are as they were, and timers that are due at once fire as they would.
     placed.sort(key=lambda each: each[0])
     if placed and around.changes is not None:
@@ -82,7 +84,7 @@ def _restore_messages(saved: Saved, queues: dict[int, Queue]) -> list[_Placed]:
             if queue.groups is not None:
                 queue.groups.add(message, rare)
             elif rare.group:
-                queue.serve_fairly(rare.group, message.sent_us)
+                queue.look_after_tenants()
             if queue.groups is None and rare.source is not None:
                 queue.ageing.note_age(message)
         placed.append((state.place, message, state.due_us))

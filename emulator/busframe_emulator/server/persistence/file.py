@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-    from busframe_emulator.engine.records import Delta, SeenRecord
+    from busframe_emulator.engine.records import Delta, SeenRecord, TenantRecord
     from busframe_emulator.server.persistence.rows import Row
 
 _ROWS_MAX: Final = 256
 """In one statement."""
+
+_TENANTS_US: Final = 60_000_000
+"""How often those are looked for that are forgotten by now."""
 
 R = TypeVar("R")
 
@@ -44,6 +47,7 @@ class DataFile:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._until_us = 0
+        self._tenants_looked_at_us = 0
         self._seen_last = 0
         self._seen: deque[tuple[int, int]] = deque()  # until when the rows up to this number are remembered
 
@@ -65,6 +69,7 @@ class DataFile:
             deleted=map(rows.read_deleted_queue, connection.execute("SELECT * FROM deleted_queue")),
             messages=rows.read_messages(connection.execute("SELECT * FROM message ORDER BY number")),
             groups=map(rows.read_group, connection.execute("SELECT * FROM message_group")),
+            tenants=map(rows.read_tenant, connection.execute("SELECT * FROM tenant ORDER BY until_us")),
             seen=map(
                 rows.read_seen,
                 connection.execute(
@@ -98,6 +103,8 @@ class DataFile:
             _write_messages(connection, delta)
             if delta.groups:
                 _write_groups(connection, delta)
+            if delta.tenants:
+                self._write_tenants(delta.tenants, now_us)
             self._write_seen(delta.seen, now_us)
             connection.execute("COMMIT")
         finally:
@@ -111,6 +118,12 @@ class DataFile:
             connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of ours
         connection.execute("UPDATE engine SET salt = ?, queues_made = 0, moves_made = 0", (salt,))
         self._seen.clear()
+
+    def _write_tenants(self, tenants: Sequence[TenantRecord], now_us: int) -> None:
+        _insert(self._connection, "tenant", 3, tenants, verb="REPLACE")
+        if now_us >= self._tenants_looked_at_us + _TENANTS_US:
+            self._tenants_looked_at_us = now_us
+            self._connection.execute("DELETE FROM tenant WHERE until_us <= ?", (now_us,))
 
     def _write_seen(self, seen: Sequence[SeenRecord], now_us: int) -> None:
         connection = self._connection
@@ -131,6 +144,7 @@ def _write_queues(connection: sqlite3.Connection, delta: Delta, now_us: int) -> 
     for number in delta.removed:
         _empty(connection, number, rows.last_message_number(number))
         connection.execute("DELETE FROM move_tasks WHERE queue = ?", (number,))
+        connection.execute("DELETE FROM tenant WHERE queue = ?", (number,))
         connection.execute("DELETE FROM queue WHERE number = ?", (number,))
     if delta.deleted:
         connection.execute("DELETE FROM deleted_queue WHERE until_us <= ?", (now_us,))

@@ -69,6 +69,13 @@ CREATE TABLE message_group (
     PRIMARY KEY (queue, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE tenant (
+    queue INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    until_us INTEGER NOT NULL,              -- until then it is remembered that it sent a message
+    PRIMARY KEY (queue, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE deduplication (
     number INTEGER PRIMARY KEY,             -- in the order of until_us: what is forgotten first stands first
     queue INTEGER NOT NULL,                 -- perhaps of one that is not there any more
@@ -97,6 +104,7 @@ TABLES: Final = (
     "deleted_queue",
     "message",
     "message_group",
+    "tenant",
     "deduplication",
     "receive_attempt",
     "move_tasks",

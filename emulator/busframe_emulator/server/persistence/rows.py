@@ -18,6 +18,7 @@ from busframe_emulator.engine.records import (
     RareRecord,
     SeenRecord,
     StateRecord,
+    TenantRecord,
 )
 from busframe_emulator.engine.requests import MessageAttribute
 from busframe_emulator.engine.settings import QueueAddress, QueueSettings
@@ -127,6 +128,11 @@ def read_deleted_queue(row: Row) -> DeletedQueueRecord:
 def read_group(row: Row) -> GroupRecord:
     """The group of a row of `message_group`."""
     return GroupRecord(*row)
+
+
+def read_tenant(row: Row) -> TenantRecord:
+    """The tenant of a row of `tenant`."""
+    return TenantRecord(*row)
 
 
 def read_seen(row: Row) -> SeenRecord:
