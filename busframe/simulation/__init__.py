@@ -9,6 +9,7 @@ schedule, places, sealing        who goes first; where a task waits; what is exc
 errors                           what can go wrong with the simulation itself
 """
 
+from busframe.simulation.configured import simulated
 from busframe.simulation.errors import (
     DeadlockError,
     LivelockError,
@@ -52,4 +53,5 @@ __all__ = [
     "per_key_order",
     "replay",
     "simulate",
+    "simulated",
 ]

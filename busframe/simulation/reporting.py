@@ -36,6 +36,7 @@ class Failure:
         smallest: the run of the smallest script.
         violation: what broke there.
         shrink_runs: how many runs it took to find that.
+        replay_by: what stands before the replay token: a command, up to the token.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Failure:
     smallest: Run
     violation: Violation
     shrink_runs: int
+    replay_by: str = ""
 
 
 def report(failure: Failure) -> str:
@@ -171,7 +173,7 @@ def _lines(failure: Failure) -> Iterator[str]:
     for line in lines:
         yield f"    {line}"
     if not failure.is_calm:
-        yield f"  replay: {replay_token(failure)}"
+        yield f"  replay: {failure.replay_by}{replay_token(failure)}"
 
 
 def _line(entry: Entry, bodies: dict[tuple[str, int], str], width: int) -> str:

@@ -1,0 +1,159 @@
+"""Simulations inside a test run: options, marker, fixture, decorator, failure files, replays, other async plugins."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from busframe.errors import InvalidArgumentError
+from busframe.simulation import failure_file, simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+TESTS = """
+import pytest
+from busframe.message import Acknowledge, Outgoing, QueueName
+from busframe.errors import BackendError
+from busframe.simulation import exactly_once, simulated
+
+ORDERS = QueueName("orders")
+
+async def scenario(sim):
+    await sim.queue("orders")
+    sim.check(exactly_once)
+
+    async def worker(me):
+        while True:
+            try:
+                for received in await me.backend.receive(ORDERS, limit=10, wait_s=20, lease_s=30):
+                    sim.effect(received.body)
+                    await me.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt)])
+            except BackendError:
+                pass
+
+    sim.node("worker", worker)
+    try:
+        await sim.backend.send(ORDERS, [Outgoing(body="order")])
+    except BackendError:
+        pass
+    await sim.quiesce()
+
+SEEN = []
+
+@simulated(profile="calm", seeds=7)
+async def test_decorated(sim):
+    SEEN.append(1)
+
+@pytest.fixture
+def name():
+    return "order"
+
+@pytest.mark.parametrize("count", [1, 2])
+@simulated(profile="calm", seeds=1)
+async def test_with_fixtures(sim, name, count):
+    assert (name, count) in {("order", 1), ("order", 2)}
+
+@pytest.mark.busframe(profile="calm", seeds=3)
+def test_marked(simulation):
+    async def nothing(sim):
+        pass
+    print("seeds", simulation(nothing).seeds)
+
+def test_naive(simulation):
+    simulation(scenario, seeds=200)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "test_shop.py").write_text(TESTS)
+
+    def call(*arguments: str, config: str = "") -> subprocess.CompletedProcess[str]:
+        (tmp_path / "pytest.ini").write_text(f"[pytest]\nanyio_mode = auto\n{config}")
+        command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:cacheprovider", "-q", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+
+    return call
+
+
+def test_a_failure_is_told_kept_in_a_file_and_replayed(run: Run, tmp_path: Path) -> None:
+    ran = run()
+    assert ran.returncode == 1, ran.stdout
+    assert "4 passed" in ran.stdout
+    assert "exactly_once broken in test_shop.py::test_naive at seed" in ran.stdout
+    found = re.search(r"replay: pytest 'test_shop\.py::test_naive' --busframe-replay=(bf1\.\S+)", ran.stdout)
+    assert found
+    (path,) = (tmp_path / ".busframe" / "failures").iterdir()
+    saved = failure_file.load(path)
+    assert saved.token == found[1]
+    assert saved.report.splitlines()[0] in ran.stdout
+    assert [saved.entries[number].kind for number in saved.marked] == ["effect", "effect"]
+    for replay in (found[1], str(path)):
+        again = run(f"--busframe-replay={replay}")
+        assert again.returncode == 1
+        assert "1 failed, 4 skipped" in again.stdout
+        assert "exactly_once broken" in again.stdout
+
+
+def test_what_the_command_line_says_goes_before_the_test_and_that_before_the_configuration(run: Run) -> None:
+    assert "seeds 3" in run("-s", "-k", "marked").stdout
+    assert "seeds 5" in run("-s", "-k", "marked", "--busframe-seeds=5").stdout
+    assert run("-k", "naive", "--busframe-profile=calm").returncode == 0
+    assert run("-k", "naive", config="busframe_profile = calm").returncode == 0
+    both = run("-k", "naive", "--busframe-backend=trio", "--busframe-no-shrink")
+    assert "trio" in both.stdout
+    assert "deviations ->" not in both.stdout
+
+
+@pytest.mark.slow
+def test_a_random_seed_is_said_so_that_it_can_be_repeated(run: Run) -> None:
+    said = run("-k", "decorated", "--busframe-seed=random", "-v").stdout
+    found = re.search(r"--busframe-seed=(\d+)", said)
+    assert found
+    assert found[1] in run("-k", "decorated", f"--busframe-seed={found[1]}", "-v").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "said"),
+    [
+        (["--busframe-seed=soon"], "", "--busframe-seed=soon"),
+        (["--busframe-profile=angry"], "", "angry"),
+        ([], "busframe_seeds = many", "busframe_seeds = many"),
+    ],
+)
+def test_options_that_are_none_are_refused_by_name(run: Run, arguments: list[str], config: str, said: str) -> None:
+    ran = run(*arguments, config=config)
+    assert ran.returncode != 0
+    assert said in ran.stdout + ran.stderr
+
+
+def test_a_run_without_simulations_imports_nothing_of_them(tmp_path: Path) -> None:
+    (tmp_path / "test_other.py").write_text(
+        "import sys\ndef test_it():\n    assert not [m for m in sys.modules if m.startswith('busframe.simulation')]\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_only_an_async_function_of_a_sim_is_a_scenario() -> None:
+    async def other(thing: object) -> None: ...
+
+    with pytest.raises(InvalidArgumentError, match="first parameter is sim"):
+        simulated()(other)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 9}', "{}"])
+def test_a_file_that_is_no_failure_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "failure.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"failure\.json|format 9"):
+        failure_file.load(path)
