@@ -4,11 +4,12 @@
     crew.call()         # somebody runs work()
 
 A member that returns from its work waits for the next call. What there is to do, the members find out by themselves:
-a call says only that there is some.
+a call says only that there is some. Members see the context variables of whoever made the crew, not of whoever calls.
 """
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -27,17 +28,17 @@ class Crew:
 
     Args:
         tasks: runs the members, until it is cancelled or the crew dismissed.
-        work: does what there is to do. Returns True if its task may be used again; False has it replaced, when the
-            next call comes, by a fresh one.
+        work: does what there is to do. Returns True if its task may be used again; False has it replaced by another.
         members_max: how many there can be at once.
     """
 
-    __slots__ = ("_dismissed", "_idle", "_members", "_members_max", "_tasks", "_work")
+    __slots__ = ("_context", "_dismissed", "_idle", "_members", "_members_max", "_tasks", "_work")
 
     def __init__(self, tasks: TaskGroup, work: Callable[[], Awaitable[bool]], *, members_max: int) -> None:
         self._tasks = tasks
         self._work = work
         self._members_max = members_max
+        self._context = copy_context()
         self._members = 0
         self._idle: list[anyio.Event] = []
         self._dismissed = False
@@ -50,7 +51,7 @@ class Crew:
         if self._members == self._members_max:
             return False
         self._members += 1
-        self._tasks.start_soon(self._serve)
+        self._context.run(self._tasks.start_soon, self._serve)
         return True
 
     def dismiss(self) -> None:
@@ -60,8 +61,9 @@ class Crew:
             self._idle.pop().set()
 
     async def _serve(self) -> None:
+        fit = True
         try:
-            while await self._work() and not self._dismissed and len(self._idle) < IDLE_MAX:
+            while (fit := await self._work()) and not self._dismissed and len(self._idle) < IDLE_MAX:
                 # The last to become idle is the first to be called: the rest of a crew that is larger than it need
                 # be is left alone.
                 called = anyio.Event()
@@ -69,3 +71,5 @@ class Crew:
                 await called.wait()
         finally:
             self._members -= 1
+        if not (fit or self._dismissed):
+            self.call()

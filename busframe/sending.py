@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -54,6 +55,8 @@ class Sender:
         self._under_way = 0
         self._closed = False
         self._quiet: anyio.Event | None = None
+        # Calls are made for many callers: none of them may leave its context variables in the tasks that make them.
+        self._context = copy_context()
 
     async def send(self, queue: QueueName, message: Outgoing) -> Sent:
         """Send one message; it may share a call with others.
@@ -73,7 +76,7 @@ class Sender:
             check_send(self._backend.capabilities, queue, (message,))
         self._under_way += 1
         try:
-            batcher = self._batchers.get(queue) or self._open(queue)
+            batcher = self._batchers.get(queue) or self._context.run(self._open, queue)
             try:
                 outcome = await batcher.submit(message)
             except BackendError as whole:
@@ -105,7 +108,7 @@ class Sender:
             begun = [
                 (batcher, batcher.begin(message))
                 for queue, message in copies
-                for batcher in (self._batchers.get(queue) or self._open(queue),)
+                for batcher in (self._batchers.get(queue) or self._context.run(self._open, queue),)
             ]
             fates: list[Sent | BackendError] = []
             for batcher, entry in begun:
@@ -155,7 +158,7 @@ class Sender:
             batcher.close()
 
     async def _attempt(self, queue: QueueName, message: Outgoing) -> Sent | BackendError:
-        batcher = self._batchers.get(queue) or self._open(queue)
+        batcher = self._batchers.get(queue) or self._context.run(self._open, queue)
         try:
             outcome = await batcher.submit(message)
         except BackendError as whole:

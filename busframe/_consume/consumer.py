@@ -135,9 +135,9 @@ class Consumer:
             self._leases = LeaseKeeper(self._backend, self._queue, self._group.lease_s, services)
             services.start_soon(self._leases.run)
             async with anyio.create_task_group() as workers:
-                self._workers = Crew(workers, self._work, members_max=self._group.concurrency)
+                enter_delivery(None)
                 self._context = copy_context()
-                self._context.run(enter_delivery, None)
+                self._workers = Crew(workers, self._work, members_max=self._group.concurrency)
                 with self._polls:
                     await self._poll()
                 self._polling.stop()
@@ -237,14 +237,19 @@ class Consumer:
                     lease = self._ready.popleft()
                     self._call_worker()
                     fit = await self._handle(lease, scope)
-                    enter_delivery(None)
-                    if not fit or copy_context() != self._context:
-                        self._call_worker()
+                    if not (fit and self._is_unmarked()):
                         return False
                     turns += 1
                     if turns % TURNS_MAX == 0:
                         await anyio.lowlevel.checkpoint()
+            if scope.cancelled_caught and not self._is_unmarked():
+                return False
         return True
+
+    def _is_unmarked(self) -> bool:
+        """Tell whether the context variables of this task are as they were before its first message."""
+        enter_delivery(None)
+        return copy_context() == self._context
 
     async def _handle(self, lease: Lease, scope: anyio.CancelScope) -> bool:
         """Run the handler of one message and have the message settled. False if its task should not be used again."""
@@ -278,8 +283,7 @@ class Consumer:
             self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged_in_order)
         else:
             self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged)
-            if lease.lane is not None:
-                self._next(lease)
+            self._make_way(lease)  # this worker goes on with whatever is ready
         return not isinstance(error, HandlerCancelledError)
 
     def _judge_interruption(self, lease: Lease, raised: BaseException) -> Exception:
@@ -337,10 +341,13 @@ class Consumer:
             self._next(lease)
 
     def _next(self, lease: Lease) -> None:
-        """Make way for the next message of the same key."""
+        """Have the next message of the same key worked on."""
+        self._make_way(lease)
+        self._call_worker()
+
+    def _make_way(self, lease: Lease) -> None:
         if lease.lane is not None and (following := self._lanes.leave(lease)) is not None:
             self._ready.append(following)
-            self._call_worker()
 
     def _let_go(self, lease: Lease) -> None:
         lease.drop()
