@@ -252,6 +252,7 @@ async def test_a_pass_that_breaks_off_gives_back_what_it_holds() -> None:
         assert await depths(live) == (0, 2)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])  # in real time: SQLite works in threads
 async def test_a_backend_that_shows_messages_is_not_received_from(tmp_path: Path) -> None:
     shop = Shop()
     async with shop.bus.connect(f"sqlite:///{tmp_path}/shop.db") as live:
