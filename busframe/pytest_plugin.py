@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, and draw a seed if one is wanted."""
     config.addinivalue_line("markers", "busframe(seeds=, profile=, backend=): how the simulations of a test are run")
-    seed = config.getoption("busframe_seed")
+    seed = str(config.getoption("busframe_seed"))
     if seed == "random":
         config.option.busframe_seed = str(secrets.randbelow(_SEEDS_MAX))
     elif not seed.isdecimal():
@@ -100,12 +100,12 @@ def _options(item: pytest.Item) -> Options:
     config = item.config
     marker = item.get_closest_marker("busframe")
     said = Options(
-        first_seed=int(config.getoption("busframe_seed")),
+        first_seed=int(str(config.getoption("busframe_seed"))),
         seeds_by_default=_whole_number(config.getini("busframe_seeds")),
         profile_by_default=config.getini("busframe_profile"),
         replay=config.getoption("busframe_replay"),
         shrink=not config.getoption("busframe_no_shrink"),
-        artifacts=Path(config.rootpath, config.getoption("busframe_artifacts")),
+        artifacts=Path(config.rootpath, str(config.getoption("busframe_artifacts"))),
         name=item.nodeid,
     )
     marked = dict(marker.kwargs) if marker is not None else {}

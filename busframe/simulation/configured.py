@@ -18,6 +18,7 @@ from busframe.simulation import failure_file
 from busframe.simulation.reporting import Failure, read_token
 from busframe.simulation.simulate import SimulationFailedError, Summary, simulate
 from busframe.simulation.simulate import replay as replay_script
+from busframe.simulation.verdicts import DEFAULT_CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from busframe.simulation.sealing import Threads
     from busframe.simulation.sim import Sim
     from busframe.simulation.simulate import Determinism
-    from busframe.simulation.trying import Run, Scenario
+    from busframe.simulation.trying import Scenario
     from busframe.simulation.verdicts import Check
     from busframe_emulator.delivery.profiles import Profile
     from busframe_emulator.delivery.scripts import Script
@@ -167,8 +168,14 @@ def _replay(scenario: Scenario, replay: str, name: str, settings: Settings, said
     told = read_token(token)
     if told.name != name:
         raise OtherReplayError(f"the replay is of {told.name}")
-    more: dict[str, Any] = {key: settings[key] for key in ("checks", "threads") if key in settings}
-    run: Run = replay_script(scenario, told.script, seed=told.seed, backend=told.backend, **more)
+    run = replay_script(
+        scenario,
+        told.script,
+        seed=told.seed,
+        backend=told.backend,
+        checks=settings.get("checks", DEFAULT_CHECKS),
+        threads=settings.get("threads", "forbid"),
+    )
     if run.violations:
         failure = Failure(
             name=name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from busframe.simulation.record import Entry
 from busframe.simulation.reporting import replay_token, report
@@ -96,4 +96,5 @@ def load(path: Path) -> SavedFailure:
 
 
 def _with_hashable_key(fields: list[Any]) -> list[Any]:
-    return [tuple(value) if isinstance(value, list) else value for value in fields]  # a tuple was a list in JSON
+    # A tuple was a list in JSON.
+    return [tuple(cast("list[object]", value)) if isinstance(value, list) else value for value in fields]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Run = Callable[..., subprocess.CompletedProcess[str]]
+    Run = Callable[..., pytest.RunResult]
+
+pytest_plugins = ["pytester"]
 
 TESTS = """
 import pytest
@@ -73,52 +75,53 @@ def test_naive(simulation):
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    (tmp_path / "test_shop.py").write_text(TESTS)
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the tests above in this process: an interpreter of its own for each run would take most of the time."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
+    monkeypatch.setenv("COLUMNS", "200")
+    pytester.makepyfile(test_shop=TESTS)
 
-    def call(*arguments: str, config: str = "") -> subprocess.CompletedProcess[str]:
-        (tmp_path / "pytest.ini").write_text(f"[pytest]\nanyio_mode = auto\n{config}")
-        command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:cacheprovider", "-q", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+    def call(*arguments: str, config: str = "") -> pytest.RunResult:
+        pytester.makeini(f"[pytest]\nanyio_mode = auto\n{config}")
+        return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", "-q", *arguments)
 
     return call
 
 
-def test_a_failure_is_told_kept_in_a_file_and_replayed(run: Run, tmp_path: Path) -> None:
+def test_a_failure_is_told_kept_in_a_file_and_replayed(run: Run, pytester: pytest.Pytester) -> None:
     ran = run()
-    assert ran.returncode == 1, ran.stdout
-    assert "4 passed" in ran.stdout
-    assert "exactly_once broken in test_shop.py::test_naive at seed" in ran.stdout
-    found = re.search(r"replay: pytest 'test_shop\.py::test_naive' --busframe-replay=(bf1\.\S+)", ran.stdout)
+    ran.assert_outcomes(passed=4, failed=1)
+    said = ran.stdout.str()
+    assert "exactly_once broken in test_shop.py::test_naive at seed" in said
+    found = re.search(r"replay: pytest 'test_shop\.py::test_naive' --busframe-replay=(bf1\.\S+)", said)
     assert found
-    (path,) = (tmp_path / ".busframe" / "failures").iterdir()
+    (path,) = (pytester.path / ".busframe" / "failures").iterdir()
     saved = failure_file.load(path)
     assert saved.token == found[1]
-    assert saved.report.splitlines()[0] in ran.stdout
+    assert saved.report.splitlines()[0] in said
     assert [saved.entries[number].kind for number in saved.marked] == ["effect", "effect"]
     for replay in (found[1], str(path)):
         again = run(f"--busframe-replay={replay}")
-        assert again.returncode == 1
-        assert "1 failed, 4 skipped" in again.stdout
-        assert "exactly_once broken" in again.stdout
+        again.assert_outcomes(failed=1, skipped=4)
+        assert "exactly_once broken" in again.stdout.str()
 
 
 def test_what_the_command_line_says_goes_before_the_test_and_that_before_the_configuration(run: Run) -> None:
-    assert "seeds 3" in run("-s", "-k", "marked").stdout
-    assert "seeds 5" in run("-s", "-k", "marked", "--busframe-seeds=5").stdout
-    assert run("-k", "naive", "--busframe-profile=calm").returncode == 0
-    assert run("-k", "naive", config="busframe_profile = calm").returncode == 0
-    both = run("-k", "naive", "--busframe-backend=trio", "--busframe-no-shrink")
-    assert "trio" in both.stdout
-    assert "deviations ->" not in both.stdout
+    assert "seeds 3" in run("-s", "-k", "marked").stdout.str()
+    assert "seeds 5" in run("-s", "-k", "marked", "--busframe-seeds=5").stdout.str()
+    run("-k", "naive", "--busframe-profile=calm", "--busframe-seeds=2").assert_outcomes(passed=1)
+    run("-k", "naive", "--busframe-seeds=2", config="busframe_profile = calm").assert_outcomes(passed=1)
+    other = run("-k", "naive", "--busframe-backend=trio", "--busframe-no-shrink").stdout.str()
+    assert "trio" in other
+    assert "deviations ->" not in other
 
 
 @pytest.mark.slow
 def test_a_random_seed_is_said_so_that_it_can_be_repeated(run: Run) -> None:
-    said = run("-k", "decorated", "--busframe-seed=random", "-v").stdout
+    said = run("-k", "decorated", "--busframe-seed=random", "-v").stdout.str()
     found = re.search(r"--busframe-seed=(\d+)", said)
     assert found
-    assert found[1] in run("-k", "decorated", f"--busframe-seed={found[1]}", "-v").stdout
+    assert found[1] in run("-k", "decorated", f"--busframe-seed={found[1]}", "-v").stdout.str()
 
 
 @pytest.mark.parametrize(
@@ -130,18 +133,65 @@ def test_a_random_seed_is_said_so_that_it_can_be_repeated(run: Run) -> None:
     ],
 )
 def test_options_that_are_none_are_refused_by_name(run: Run, arguments: list[str], config: str, said: str) -> None:
-    ran = run(*arguments, config=config)
-    assert ran.returncode != 0
-    assert said in ran.stdout + ran.stderr
+    ran = run("-k", "marked", *arguments, config=config)
+    assert ran.ret != 0
+    assert said in ran.stdout.str() + ran.stderr.str()
 
 
+ASYNC_TESTS = (
+    TESTS.replace("def test_naive", "def nobody")
+    + """
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+async def test_of_another_plugin():
+    import asyncio
+    await asyncio.sleep(0)
+
+def test_a_simulation_within_it(simulation):
+    async def nothing(sim):
+        pass
+    assert simulation(nothing, seeds=2, profile="calm").seeds == 2
+"""
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plugins", "config"),
+    [
+        (["no:asyncio"], "anyio_mode = auto"),
+        (["no:anyio"], "asyncio_mode = auto"),
+        ([], "asyncio_mode = auto"),
+        ([], "anyio_mode = auto\nasyncio_mode = strict"),
+    ],
+    ids=["anyio alone", "pytest-asyncio alone", "pytest-asyncio beside anyio", "anyio beside pytest-asyncio"],
+)
+def test_simulations_run_beside_other_plugins_for_async_tests(tmp_path: Path, plugins: list[str], config: str) -> None:
+    pytest.importorskip("pytest_asyncio")
+    (tmp_path / "test_shop.py").write_text(ASYNC_TESTS)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{config}\n")
+    less = [word for plugin in plugins for word in ("-p", plugin)]
+    ran = pytest_alone("-p", "no:cacheprovider", "-p", "no:randomly", *less, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout
+    assert "6 passed" in ran.stdout
+
+
+@pytest.mark.slow
 def test_a_run_without_simulations_imports_nothing_of_them(tmp_path: Path) -> None:
     (tmp_path / "test_other.py").write_text(
-        "import sys\ndef test_it():\n    assert not [m for m in sys.modules if m.startswith('busframe.simulation')]\n"
+        "import sys\ndef test_it():\n"
+        "    assert not [m for m in sys.modules if m.startswith(('busframe.', 'busframe_memory', 'hypothesis'))"
+        " and m != 'busframe.pytest_plugin']\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+    ran = pytest_alone("-p", "no:cacheprovider", "-p", "no:hypothesispytest", cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout
+
+
+def pytest_alone(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
 
 
 def test_only_an_async_function_of_a_sim_is_a_scenario() -> None:
