@@ -288,7 +288,7 @@ def test_bad_urls_are_refused(url: str) -> None:
 def test_an_unknown_parameter_and_an_unknown_scheme_are_named() -> None:
     with pytest.raises(InvalidArgumentError, match="url parameter='prefx' is not allowed: one of endpoint_url, prefix"):
         BackendUrl.parse("sqs://x?prefx=1").require_only({"prefix", "endpoint_url"})
-    with pytest.raises(UnknownBackendError, match=r"kafka://.*memory://, sqlite://, sqs://"):
+    with pytest.raises(UnknownBackendError, match=r"kafka://.*memory://, sim://, sqlite://, sqs://"):
         backend_factory("kafka")
 
 
