@@ -9,12 +9,13 @@ when the next message will be (`message_by_visibility`), what is too old (`messa
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from busframe import runtime
 from busframe.errors import StorageError, UnsupportedError
-from busframe_sqlite.errors import translate
+from busframe_sqlite.errors import primary_code, translate
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -135,6 +136,8 @@ INSERT INTO subscription SELECT id, '*', topic, queue, '', NULL, 'headers', 'act
 DROP TABLE recipient;
 """
 
+_SWITCH_PAUSE_S: Final = 0.005
+
 # The n-th script makes version n out of version n - 1. Scripts are never changed once released: append.
 MIGRATIONS: Final[Sequence[str]] = (_VERSION_1, _VERSION_2)
 
@@ -156,7 +159,7 @@ def open_file(connection: sqlite3.Connection, settings: Settings) -> None:
         connection.execute(f"PRAGMA busy_timeout = {round(settings.busy_timeout_s * 1000)}")
         with _transaction(connection, "BEGIN"):
             version = _check_whose(connection, path)
-        _switch_to_write_ahead_log(connection, path)
+        _switch_to_write_ahead_log(connection, settings)
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
         # macOS flushes no further than to the drive's own memory unless told to; elsewhere this means nothing.
         connection.execute(f"PRAGMA fullfsync = {settings.synchronous == 'full':d}")
@@ -194,10 +197,25 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _switch_to_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise StorageError(f"{path}: SQLite's write-ahead log cannot be used there; name a path on a local disk")
+def _switch_to_write_ahead_log(connection: sqlite3.Connection, settings: Settings) -> None:
+    if _log_mode(connection, settings) != "wal":
+        place = settings.path
+        raise StorageError(f"{place}: SQLite's write-ahead log cannot be used there; name a path on a local disk")
+
+
+def _log_mode(connection: sqlite3.Connection, settings: Settings) -> str:
+    """Ask for the log, again and again while others hold the file: SQLite does not always wait by itself here."""
+    attempts_left = settings.busy_timeout_s / _SWITCH_PAUSE_S
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            attempts_left -= 1
+            if attempts_left < 0 or primary_code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_SWITCH_PAUSE_S)  # noqa: TID251 - SQLite's thread waits here, not the event loop
+        else:
+            return str(mode)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

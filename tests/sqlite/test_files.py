@@ -14,7 +14,9 @@ from busframe.config import BackendUrl, backend_factory, recipients_factory
 from busframe.errors import InvalidArgumentError, MissingExtraError, StorageError
 from busframe.message import Outgoing, QueueName, Sent
 from busframe_sqlite import open_sqlite, open_sqlite_recipients
+from busframe_sqlite.opening import open_backend
 from busframe_sqlite.schema import APPLICATION_ID, MIGRATIONS
+from busframe_sqlite.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,3 +152,27 @@ async def test_a_backup_made_while_the_file_is_in_use_is_a_queue_file_of_that_mo
     assert isinstance(after, Sent)
     assert isinstance(sent, Sent)
     assert sent.message_id != after.message_id
+
+
+async def test_many_programs_may_open_a_new_file_at_once(path: Path) -> None:
+    async def open_it() -> None:
+        async with open_backend(Settings(path=path)) as backend:
+            assert await backend.list_queues() == []
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(open_it)
+
+
+async def test_the_switch_to_the_log_waits_for_whoever_holds_a_new_file(path: Path) -> None:
+    with sqlite3.connect(path, isolation_level=None, check_same_thread=False) as other:
+        other.execute("BEGIN EXCLUSIVE")
+
+        async def let_go() -> None:
+            await anyio.to_thread.run_sync(other.execute, "ROLLBACK")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(let_go)
+            async with open_backend(Settings(path=path)) as backend:
+                assert await backend.list_queues() == []
+    other.close()
