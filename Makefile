@@ -32,9 +32,10 @@ check: test $(VENV)/check.installed   ## the tests and the static gates
 
 bench: $(VENV)/test.installed $(VENV)/bench.installed   ## every figure of docs/benchmarks.md, beside whichever peers are installed
 	$(BIN)/python -m benchmarks.emulator
+	$(BIN)/python -m benchmarks.sqs.compare
 	$(BIN)/python -m pytest benchmarks -m "not slow" -p no:randomly --benchmark-only $(ARGS)
 
-bench-peers: $(VENV)/test.installed   ## install what `make bench` compares with: fauxqs (npm), moto (pip), wrk (apt, as root)
+bench-peers: $(VENV)/test.installed   ## install what `make bench` compares with: from npm, from PyPI, and wrk (apt, as root)
 	$(BIN)/python -m benchmarks.emulator.peers
 
 clean:

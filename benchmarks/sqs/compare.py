@@ -1,10 +1,10 @@
 """The client's CPU per message over SQS, sent to handled and deleted: Busframe and what people use today, in one run.
 
-    python benchmarks/sqs/compare.py [--peers PYTHON] [--count 1000] [--rounds 3]
+    python -m benchmarks.sqs.compare [--peers PYTHON] [--count 2000] [--rounds 3]
 
 All talk to the same emulator, one after the other and in turns; medians are shown. PYTHON is the interpreter of an
-environment with benchmarks/sqs/requirements.txt (its aiobotocore wants another botocore than ours); peers that are not
-installed there are left out, and the table says so.
+environment with benchmarks/sqs/requirements.txt (its aiobotocore wants another botocore than ours): the one that
+`make bench-peers` makes. Peers that are not installed there are left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.emulator.peers import PYTHON
 from busframe_emulator.server.thread import run_in_thread
 
 HERE = Path(__file__).parent / "contestants"
@@ -36,17 +37,17 @@ class Used:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", help="Python with benchmarks/sqs/requirements.txt")
-    parser.add_argument("--count", type=int, default=1000, help="messages (default: %(default)s)")
+    parser.add_argument("--peers", type=Path, default=PYTHON, help="(default: %(default)s)")
+    parser.add_argument("--count", type=int, default=2000, help="messages (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     programs = {"Busframe": [sys.executable, str(HERE / "with_busframe.py")]}
     arguments: dict[str, tuple[str, ...]] = {"Busframe": ()}
     for name, (program, package, more) in PEERS.items():
-        if options.peers is None or subprocess.run([options.peers, "-c", f"import {package}"], check=False).returncode:
-            print(f"{name} is not installed: pip install -r benchmarks/sqs/requirements.txt, and see --help")
+        if not is_installed(package, options.peers):
+            print(f"{name} is not installed: make bench-peers")
             continue
-        programs[name] = [options.peers, str(HERE / program)]
+        programs[name] = [str(options.peers), str(HERE / program)]
         arguments[name] = more
     used: dict[str, list[Used]] = {name: [] for name in programs}
     for _ in range(options.rounds):
@@ -55,6 +56,10 @@ def main() -> int:
                 used[name].append(run([*command, server.url, str(options.count), *arguments[name]], options.count))
     print_table(used)
     return 0
+
+
+def is_installed(package: str, python: Path) -> bool:
+    return python.exists() and not subprocess.run([str(python), "-c", f"import {package}"], check=False).returncode
 
 
 def run(command: list[str], count: int) -> Used:
