@@ -13,6 +13,7 @@ from busframe.backend import KeepsRecipients
 from busframe.config import BackendUrl, backend_factory, has_inbox, inbox_factory, recipients_factory
 from busframe.errors import ConfigurationError, UnsupportedError
 from busframe.message import is_ordered
+from busframe.observing import Connection, observers_of
 from busframe.registry import Registry
 from busframe.session import Live
 from busframe.topology.plan import plan_for
@@ -74,7 +75,8 @@ class Bus(Registry):
             await prepare(self)
             tasks = await stack.enter_async_context(runtime.background_tasks())
             opened = await self._open_inbox(parsed, inbox, stack)
-            live = Live(self, backend, listed, tasks, inbox=opened, prepare=prepare)
+            observers = observers_of(self.observers, Connection(bus=self.name, scheme=parsed.scheme))
+            live = Live(self, backend, listed, tasks, inbox=opened, prepare=prepare, observers=observers)
             stack.push_async_callback(live.aclose)
             yield live
 

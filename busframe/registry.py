@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from busframe.filters import FilterOn
     from busframe.foreign import ForeignMessage
     from busframe.message_type import Command, Event, Kind, MessageType
+    from busframe.observing import Observer
     from busframe.refusals import CommandsAreHandled, EventsAreSubscribedTo
     from busframe.registering import HandleOptions, Registers, SubscribeOptions
 
@@ -133,6 +134,7 @@ class Registry:
         self.envelope = envelope
         self.check_schema = check_schema
         self._groups: dict[QueueName, Group] = {}
+        self._observers: list[Observer] = []
 
     @property
     def groups(self) -> Mapping[QueueName, Group]:
@@ -159,6 +161,15 @@ class Registry:
                 raise InvalidArgumentError("group", name, f"one of {have}" if have else "none: the bus has no handlers")
             found.update((group.queue, group) for group in called)
         return tuple(found.values())
+
+    @property
+    def observers(self) -> Sequence[Observer]:
+        """What `observe` was given."""
+        return self._observers
+
+    def observe(self, observer: Observer) -> None:
+        """Have an observer told what happens on each connection made from now on; see `busframe.observing`."""
+        self._observers.append(observer)
 
     @overload
     def subscribe(self, event: type[Command], **options: Unpack[SubscribeOptions]) -> CommandsAreHandled: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]

@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
-from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
+from busframe import runtime
+from busframe.errors import (
+    BackendError,
+    BusframeError,
+    ConfigurationError,
+    InvalidArgumentError,
+    PublishError,
+    QueueNotFoundError,
+)
 from busframe.message_type import message_type
+from busframe.observing import Produced, Producing
 from busframe.publishing import Publisher
 from busframe.registry import command_queue
 from busframe.topology.routes import Routes
+from busframe.tracing import in_trace, leave_trace
 from busframe.writing import Options, SendOptions, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from busframe.backend import Backend
     from busframe.message import MessageId, QueueName
-    from busframe.message_type import Command, Event
+    from busframe.message_type import Command, Event, MessageType
+    from busframe.observing import Observers, Watching
     from busframe.recipients import RecipientList
     from busframe.refusals import CommandsAreSent, EventsArePublished, NoMessage, NotAMessage
     from busframe.registry import Registry
     from busframe.sending import Sender
 
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class SentCounts:
+    """What was sent of one message type on one connection.
+
+    Attributes:
+        messages: published or sent, whatever the number of their copies.
+        copies: queues that took one.
+        failed: publishes and sends that failed, or reached only some of their queues.
+    """
+
+    messages: int = 0
+    copies: int = 0
+    failed: int = 0
+
 
 class Sending:
     """See `busframe.session.Live`."""
 
-    def __init__(self, registry: Registry, backend: Backend, recipients: RecipientList | None, sender: Sender) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        backend: Backend,
+        recipients: RecipientList | None,
+        sender: Sender,
+        observers: Observers | None = None,
+    ) -> None:
         self._registry = registry
+        self._observers = observers
+        self._sent = defaultdict[str, SentCounts](SentCounts)
         self._sender = sender
         self._writer = Writer(
             registry.name,
@@ -38,6 +77,11 @@ class Sending:
         self._publisher = None
         if recipients is not None:
             self._publisher = Publisher(Routes(recipients), sender, bytes_max=backend.capabilities.message_bytes_max)
+
+    @property
+    def sent(self) -> Mapping[str, SentCounts]:
+        """What was published and sent on this connection so far, by message type."""
+        return self._sent
 
     @overload
     def publish(self, event: Command, **options: Unpack[SendOptions]) -> CommandsAreSent: ...  # type: ignore[overload-overlap]
@@ -82,9 +126,9 @@ class Sending:
             ConfigurationError: this connection has no recipient list.
         """
         options = Options(delay_s=delay_s, tenant=tenant, key=key, headers=headers, correlation_id=correlation_id)
-        return self._publish(event, options)
+        return self._publish(event, options) if self._observers is None else self._publish_watched(event, options)
 
-    async def _publish(self, event: object, options: Options) -> Sequence[QueueName]:
+    async def _publish(self, event: object, options: Options, watching: Watching | None = None) -> Sequence[QueueName]:
         kind = message_type(type(event))
         if kind.kind != "event":
             raise InvalidArgumentError("event", kind.name, "an event; a command is sent, with send()")
@@ -93,7 +137,27 @@ class Sending:
                 "there is no recipient list to publish by; name the one that subscribers name, such as "
                 "connect(url, recipients='sqlite:///subscriptions.db')"
             )
-        return await self._publisher.publish(self._writer.write(event, kind, options))
+        message = self._writer.write(event, kind, options)
+        if watching is not None:
+            watching.headers = message.headers
+        counts = self._sent[kind.name]
+        try:
+            queues = await self._publisher.publish(message)
+        except PublishError as error:
+            counts.failed += 1
+            counts.copies += len(error.accepted)
+            raise
+        except BusframeError:
+            counts.failed += 1
+            raise
+        counts.messages += 1
+        counts.copies += len(queues)
+        return queues
+
+    async def _publish_watched(self, event: object, options: Options) -> Sequence[QueueName]:
+        kind = message_type(type(event))
+        producing = Producing(operation="publish", message_type=kind.name, destination=kind.name)
+        return await self._watched(producing, lambda watching: self._publish(event, options, watching))
 
     @overload
     def send(self, command: Event, **options: Unpack[SendOptions]) -> EventsArePublished: ...  # type: ignore[overload-overlap]
@@ -121,20 +185,81 @@ class Sending:
             InvalidArgumentError: `command` is not one, or one of the others is not allowed. Nothing was sent.
         """
         options = Options(delay_s=delay_s, tenant=tenant, key=key, headers=headers, correlation_id=correlation_id)
-        return self._send(command, options)
+        return self._send(command, options) if self._observers is None else self._send_watched(command, options)
 
-    async def _send(self, command: object, options: Options) -> MessageId:
+    async def _send(self, command: object, options: Options, watching: Watching | None = None) -> MessageId:
         kind = message_type(type(command))
         if kind.kind != "command":
             raise InvalidArgumentError("command", kind.name, "a command; an event is published, with publish()")
-        queue = command_queue(kind)
-        if queue not in self._registry.groups:
-            ordered = command_queue(kind, ordered=True)
-            queue = ordered if ordered in self._registry.groups else queue
+        queue = self._owners_queue(kind)
         message = self._writer.write(command, kind, options)
+        if watching is not None:
+            watching.headers = message.headers
         message.require_fits(queue)
+        counts = self._sent[kind.name]
         try:
-            return (await self._sender.send(queue, message.for_queue(queue))).message_id
+            sent = await self._sender.send(queue, message.for_queue(queue))
         except QueueNotFoundError as error:
+            counts.failed += 1
             owner = f"{kind.name} has no owner yet: its queue {queue} is made when a program that handles it connects"
             raise QueueNotFoundError(owner) from error
+        except BusframeError:
+            counts.failed += 1
+            raise
+        counts.messages += 1
+        counts.copies += 1
+        return sent.message_id
+
+    async def _send_watched(self, command: object, options: Options) -> MessageId:
+        kind = message_type(type(command))
+        producing = Producing(operation="send", message_type=kind.name, destination=self._owners_queue(kind))
+        return await self._watched(producing, lambda watching: self._send(command, options, watching))
+
+    def _owners_queue(self, kind: MessageType) -> QueueName:
+        queue = command_queue(kind)
+        if queue in self._registry.groups:
+            return queue
+        ordered = command_queue(kind, ordered=True)
+        return ordered if ordered in self._registry.groups else queue
+
+    async def _watched(self, producing: Producing, produce: Callable[[Watching], Awaitable[R]]) -> R:
+        """Write and send a message with what observers put around it, and tell them how it went."""
+        assert self._observers is not None  # noqa: S101 - somebody watches
+        watching = self._observers.producing(producing)
+        trace = watching.trace
+        token = None if trace is None else in_trace(trace)
+        begun_s = runtime.now_s()
+        accepted: Sequence[str] = ()
+        error: BaseException | None = None
+        try:
+            result = await produce(watching)
+            accepted = cast("Sequence[str]", result) if producing.operation == "publish" else (producing.destination,)
+        except BaseException as raised:
+            error = raised
+            raise
+        else:
+            return result
+        finally:
+            if token is not None:
+                leave_trace(token)
+            watching.end(_produced(producing, watching, accepted, error, runtime.now_s() - begun_s))
+
+
+def _produced(
+    producing: Producing, watching: Watching, accepted: Sequence[str], error: BaseException | None, took_s: float
+) -> Produced:
+    headers = watching.headers
+    failed: Mapping[str, Exception] = {}
+    if isinstance(error, PublishError):
+        accepted, failed = tuple(error.accepted), error.failed
+    elif isinstance(error, BackendError) and producing.operation == "send":
+        failed = {producing.destination: error}
+    return Produced(
+        producing=producing,
+        message_id=None if headers is None else headers.id,
+        correlation_id=None if headers is None else headers.correlation_id or headers.id,
+        accepted=accepted,
+        failed=failed,
+        error=error,
+        duration_s=took_s,
+    )

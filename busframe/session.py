@@ -23,6 +23,7 @@ from busframe.errors import ConfigurationError, InvalidArgumentError
 from busframe.inbox import WINDOW_S
 from busframe.message import queue_name
 from busframe.message_type import message_type
+from busframe.observed_backend import ObservedBackend
 from busframe.registry import DEFAULT_CONCURRENCY, Registry, dead_queue, names_of, source_of_dead
 from busframe.sending import Sender
 from busframe.sending_side import Sending
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from busframe.filters import FilterOn
     from busframe.inbox import Inbox
     from busframe.message import QueueName
+    from busframe.observing import Observers
     from busframe.recipients import RecipientList
     from busframe.registering import HandleOptions, SubscribeOptions
     from busframe.registry import Group
@@ -66,12 +68,14 @@ class Live(Sending):
         *,
         inbox: Inbox | None = None,
         prepare: Callable[[Registry], Awaitable[None]] | None = None,
+        observers: Observers | None = None,
     ) -> None:
-        super().__init__(registry, backend, recipients, Sender(backend, tasks))
+        watched = backend if observers is None else ObservedBackend(backend, observers)
+        super().__init__(registry, backend, recipients, Sender(watched, tasks), observers)
         self._backend = backend
         self._prepare = prepare
-        self._host = Host(backend, self._sender, inbox)
-        self._host.counts.update((queue, Counts()) for queue in registry.groups)
+        self._host = Host(watched, self._sender, inbox, observers)
+        self._host.counts.update((queue, Counts(group)) for queue, group in registry.groups.items())
         self._topology = Topology(
             registry, backend, recipients, by=runtime.who(registry.name), before_removal=self._host.stop
         )

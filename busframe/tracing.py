@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -51,6 +51,16 @@ def current_trace() -> TraceContext | None:
     return _TRACE.get()
 
 
+def in_trace(trace: TraceContext) -> Token[TraceContext | None]:
+    """Set what `current_trace` tells in this task until `leave_trace`."""
+    return _TRACE.set(trace)
+
+
+def leave_trace(token: Token[TraceContext | None]) -> None:
+    """Undo `in_trace`, in the same task."""
+    _TRACE.reset(token)
+
+
 def enter_trace(trace: TraceContext | None) -> None:
     """Set what `current_trace` tells in this task from now on."""
     _TRACE.set(trace)
@@ -65,8 +75,8 @@ def within_trace(traceparent: str, tracestate: str | None = None) -> Generator[N
     """
     if not _TRACEPARENT.fullmatch(traceparent):
         raise InvalidArgumentError("traceparent", traceparent, "00-<32 hex digits>-<16 hex digits>-<2 hex digits>")
-    token = _TRACE.set(TraceContext(traceparent, tracestate))
+    token = in_trace(TraceContext(traceparent, tracestate))
     try:
         yield
     finally:
-        _TRACE.reset(token)
+        leave_trace(token)

@@ -9,18 +9,20 @@ from busframe import runtime
 from busframe._consume.anew import anew
 from busframe._consume.dead import dead_letter
 from busframe._consume.opening import onward
+from busframe._consume.telling import about, log_fields
 from busframe._consume.verdict import Again, Done, GiveUp, Postpone
 from busframe.errors import BackendError, ClosedError
 from busframe.message import Acknowledge, Release
+from busframe.observing import DeadLettered, Retried
 from busframe.outcome import Outcome, Reject
 
 if TYPE_CHECKING:
-    from busframe._consume.counts import Counts
     from busframe._consume.leases import Lease
     from busframe._consume.settling import Settler
     from busframe._consume.verdict import Verdict
     from busframe.backend import Backend
     from busframe.message import Outgoing
+    from busframe.observing import Observers
     from busframe.registry import Group
     from busframe.sending import Sender
 
@@ -33,12 +35,14 @@ _log = logging.getLogger("busframe")
 class Concluder:
     """Concludes messages of one group."""
 
-    def __init__(self, backend: Backend, sender: Sender, settler: Settler, group: Group, counts: Counts) -> None:
+    def __init__(
+        self, backend: Backend, sender: Sender, settler: Settler, group: Group, observers: Observers | None
+    ) -> None:
         self._backend = backend
         self._sender = sender
         self._settler = settler
         self._group = group
-        self._counts = counts
+        self._observers = observers
 
     async def conclude(self, lease: Lease, verdict: Verdict, error: Exception) -> bool:
         """Do it, and tell whether the broker heard. If it did not, the message comes again when its lease ends."""
@@ -46,15 +50,18 @@ class Concluder:
         match verdict:
             case Done():
                 taken = await self._settler.settle(lease, Acknowledge(receipt=lease.received.receipt))
-                self._counts.handled += taken
+                lease.counts.handled += taken
                 return taken
             case Again():
                 put_back = self.give_back if verdict.counts else self._put_back_uncounted
                 taken = await put_back(lease, delay_s=verdict.delay_s)
-                self._counts.retried += taken
+                lease.counts.retried += taken
+                if self._observers is not None and taken:
+                    told = Retried(**about(lease, self._group), delay_s=verdict.delay_s, error=error)
+                    self._observers.note(told)
                 return taken
             case GiveUp():
-                return await self._bury(lease, verdict.reason)
+                return await self._bury(lease, verdict.reason, error)
             case Postpone():
                 return await self._postpone(lease, verdict.left_s)
 
@@ -90,11 +97,12 @@ class Concluder:
         try:
             await self._sender.send(self._group.queue, again)
         except (BackendError, ClosedError) as error:
-            _log.error("message %s could not be postponed: %s", received.message_id, error)
+            fields = log_fields(lease, self._group)
+            _log.error("message %s could not be postponed: %s", received.message_id, error, extra=fields)
             return await self.give_back(lease, delay_s=min(delay_s, BURIAL_RETRY_S))
         return await self._settler.settle(lease, Acknowledge(receipt=received.receipt))
 
-    async def _bury(self, lease: Lease, reason: str) -> bool:
+    async def _bury(self, lease: Lease, reason: str, error: Exception) -> bool:
         """Send to the dead-letter queue, then acknowledge: in this order it may be there twice, and is never lost."""
         received = lease.received
         letter = dead_letter(
@@ -107,26 +115,32 @@ class Concluder:
         )
         try:
             await self._sender.send(self._group.dead_queue, letter)
-        except (BackendError, ClosedError) as error:
-            _log.error("message %s could not be dead-lettered: %s", received.message_id, error)
+        except (BackendError, ClosedError) as refusal:
+            fields = log_fields(lease, self._group)
+            _log.error("message %s could not be dead-lettered: %s", received.message_id, refusal, extra=fields)
             return await self.give_back(lease, delay_s=BURIAL_RETRY_S)
         taken = await self._settler.settle(lease, Acknowledge(receipt=received.receipt))
-        self._counts.dead_lettered += taken
+        lease.counts.dead_lettered += taken
+        if self._observers is not None and taken:
+            self._observers.note(DeadLettered(**about(lease, self._group), reason=reason, error=error))
         return taken
 
     def _log_failure(self, lease: Lease, error: Exception, verdict: Verdict) -> None:
-        received = lease.received
-        what = f"message {received.message_id} of {self._group.queue}, attempt {lease.attempt}"
+        fields = log_fields(lease, self._group)
+        which = (fields["message_id"], fields["queue"], fields["attempt"])
         match verdict:
             case GiveUp():
                 trace = None if isinstance(error, Reject) else error
-                _log.error("%s: dead-lettered: %s", what, verdict.reason, exc_info=trace)
+                text = "message %s of %s, attempt %d: dead-lettered: %s"
+                _log.error(text, *which, verdict.reason, exc_info=trace, extra=fields)
             case Again():
                 level = logging.INFO if isinstance(error, Outcome) else logging.WARNING
                 # Where it failed is worth a page once, not at every attempt.
                 trace = error if lease.attempt == 1 and level == logging.WARNING else None
-                _log.log(level, "%s: again in %.1f s: %r", what, verdict.delay_s, error, exc_info=trace)
+                text = "message %s of %s, attempt %d: again in %.1f s: %r"
+                fields["delay_s"] = verdict.delay_s
+                _log.log(level, text, *which, verdict.delay_s, error, exc_info=trace, extra=fields)
             case Done():
-                _log.info("%s: dropped: %s", what, error)
+                _log.info("message %s of %s, attempt %d: dropped: %s", *which, error, extra=fields)
             case Postpone():
-                _log.debug("%s: %s", what, error)
+                _log.debug("message %s of %s, attempt %d: postponed: %s", *which, error, extra=fields)

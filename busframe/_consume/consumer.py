@@ -9,6 +9,8 @@ it. A worker that takes a message calls the next worker if more are waiting, bef
 handlers is run by one or two workers, and one that waits for something holds up nobody. A worker whose lease is lost is
 cancelled out of that handler only; one whose handler has changed a context variable is replaced, so that no message
 sees what another left behind.
+
+Above 400 lines, since polling, handling and giving back work on one state: what is in hand.
 """
 
 from __future__ import annotations
@@ -23,28 +25,34 @@ import anyio.lowlevel
 
 from busframe import runtime
 from busframe._consume.concluding import Concluder
-from busframe._consume.health import ConsumerHealth
+from busframe._consume.health import consumer_health
 from busframe._consume.in_hand import InHand
 from busframe._consume.lanes import Lanes
 from busframe._consume.leases import Lease, LeaseKeeper
 from busframe._consume.opening import Opener
 from busframe._consume.polling import Polling
 from busframe._consume.settling import Settler
+from busframe._consume.telling import about, handled, handling, log_fields, outcome_of, poll_failed
 from busframe._consume.verdict import judge
 from busframe.crew import Crew
 from busframe.delivery import enter_delivery
 from busframe.errors import BusframeError, UnavailableError
 from busframe.message import Acknowledge, is_ordered
+from busframe.observing import LeaseLost
+from busframe.observing import Received as ReceivedEvent
 from busframe.retry import Retry
+from busframe.tracing import enter_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from busframe._consume.bounds import Bounds
     from busframe._consume.counts import Counts
+    from busframe._consume.health import ConsumerHealth
     from busframe.backend import Backend
     from busframe.delivery import Delivery
     from busframe.message import Received
+    from busframe.observing import Observers, Watching
     from busframe.registry import Group, Handler
     from busframe.sending import Sender
 
@@ -72,14 +80,25 @@ class Consumer:
     """One queue's consumer in this process. `run` it once; `stop` makes `run` drain and return."""
 
     def __init__(
-        self, backend: Backend, sender: Sender, group: Group, counts: Counts, bounds: Bounds, *, drain_s: float
+        self,
+        backend: Backend,
+        sender: Sender,
+        group: Group,
+        counts: Counts,
+        bounds: Bounds,
+        *,
+        observers: Observers | None,
+        drain_s: float,
     ) -> None:
         self._backend = backend
         self._sender = sender
         self._group = group
         self._counts = counts
         self._bounds = bounds
+        self._counts_by_type = counts.by_type_on_wire(group)
+        self._observers = observers
         self._queue = group.queue
+        self._log_fields = {"queue": group.queue, "group": group.name}
         self._ordered = is_ordered(group.queue)
         self._drain_s = drain_s
         self._opener = Opener(group)
@@ -102,23 +121,14 @@ class Consumer:
 
     def health(self, *, stuck_after_s: float, stale_after_s: float) -> ConsumerHealth:
         """Tell how it is; for the arguments see `Live.health`."""
-        now_s = runtime.now_s()
-        polling = self._polling
-        good_poll_s = None if polling.good_s is None else now_s - polling.good_s
-        ages_s = [now_s - lease.since_s for lease in self._in_hand if lease.scope is not None]
-        stuck = sum(age_s > stuck_after_s for age_s in ages_s)
-        failing_s = now_s - polling.failing_since_s if polling.failing_since_s is not None else 0.0
-        return ConsumerHealth(
-            queue=self._queue,
-            state=polling.state,
-            good_poll_s=good_poll_s,
-            failures=polling.failures,
-            error=None if polling.error is None else repr(polling.error),
+        return consumer_health(
+            self._queue,
+            self._polling,
             in_hand=len(self._in_hand),
-            running=len(ages_s),
-            oldest_running_s=max(ages_s, default=None),
-            stuck=stuck,
-            healthy=not stuck and polling.state != "failed" and failing_s <= stale_after_s,
+            running_since_s=[lease.since_s for lease in self._in_hand if lease.scope is not None],
+            now_s=runtime.now_s(),
+            stuck_after_s=stuck_after_s,
+            stale_after_s=stale_after_s,
         )
 
     async def run(self) -> None:
@@ -131,11 +141,13 @@ class Consumer:
             # Leases are kept and settlements sent until the last message is out of hand.
             self._services = services
             self._settler = Settler(self._backend, self._queue, services)
-            self._concluder = Concluder(self._backend, self._sender, self._settler, self._group, self._counts)
+            self._concluder = Concluder(self._backend, self._sender, self._settler, self._group, self._observers)
             self._leases = LeaseKeeper(self._backend, self._queue, self._group.lease_s, services)
             services.start_soon(self._leases.run)
+            self._clock = runtime.clock()
             async with anyio.create_task_group() as workers:
                 enter_delivery(None)
+                enter_trace(None)
                 self._context = copy_context()
                 self._workers = Crew(workers, self._work, members_max=self._group.concurrency)
                 with self._polls:
@@ -182,39 +194,50 @@ class Consumer:
         raise UnavailableError(f"no answer within {wait_s + OVERDUE_S:g} s")
 
     async def _back_off(self, error: Exception) -> None:
-        was = self._polling.state
-        wait_s = self._polling.bad(error, runtime.now_s(), runtime.random())
+        polling = self._polling
+        was = polling.state
+        wait_s = polling.bad(error, runtime.now_s(), runtime.random())
         unforeseen = None if isinstance(error, BusframeError) else error
-        level = logging.CRITICAL if self._polling.state == "failed" != was else logging.WARNING
+        level = logging.CRITICAL if polling.state == "failed" != was else logging.WARNING
         _log.log(
             level,
             "receiving from %s failed, %d in a row, %s, trying again in %.1f s: %r",
-            *(self._queue, self._polling.failures, self._polling.state, wait_s, error),
+            *(self._queue, polling.failures, polling.state, wait_s, error),
             exc_info=unforeseen,
+            extra={**self._log_fields, "failures": polling.failures, "state": polling.state, "delay_s": wait_s},
         )
-        self._bounds.failed(self._polling.failures, error)
+        self._bounds.failed(polling.failures, error)
+        if self._observers is not None:
+            self._observers.note(poll_failed(self._group, polling, wait_s, error))
         await runtime.sleep(wait_s)
 
     def _admit(self, batch: Sequence[Received], asked_s: float) -> None:
         """Take messages in hand, and have a worker called for those whose turn it is."""
         now_s = runtime.now_s()
         if self._polling.good(now_s):
-            _log.info("receiving from %s works again", self._queue)
+            _log.info("receiving from %s works again", self._queue, extra=self._log_fields)
         if not batch:
             return
         counts = self._counts
+        redelivered = sum(received.receive_count > 1 for received in batch)
         counts.received += len(batch)
+        counts.redelivered += redelivered
+        if self._observers is not None:
+            self._observers.note(
+                ReceivedEvent(queue=self._queue, group=self._group.name, count=len(batch), redelivered=redelivered)
+            )
         slot = self._leases.slot(asked_s, now_s)
         until_s = asked_s + self._group.lease_s
         for received in batch:
-            counts.redelivered += received.receive_count > 1
             lane = self._opener.lane(received)
             opened: tuple[Handler, Delivery[object]] | Exception
             try:
                 opened = self._opener.open(received)
+                handler_counts = self._counts_by_type[opened[1].headers.type]
             except Exception as error:  # noqa: BLE001 - judged with the others
                 opened = error
-            lease = Lease(received, opened, lane, asked_s, until_s, slot)
+                handler_counts = counts.unopened
+            lease = Lease(received, opened, lane, handler_counts, asked_s, until_s, slot)
             self._in_hand.add(lease)
             if lane is None or self._lanes.enter(lease):
                 self._ready.append(lease)
@@ -230,6 +253,7 @@ class Consumer:
     async def _work(self) -> bool:
         """Handle messages until none waits. False if this task should not be used again."""
         self._worker_called = False
+        enter_trace(None)
         turns = 0
         while self._ready:
             with anyio.CancelScope() as scope:
@@ -263,6 +287,13 @@ class Consumer:
         handler, delivery = opened
         lease.scope = scope
         error: Exception | None = None
+        ending: BaseException | None = None
+        watching: Watching | None = None
+        if self._observers is not None:
+            watching = self._observers.handling(handling(self._group, delivery))
+        counts = lease.counts
+        counts.calls += 1
+        begun_s = self._clock()
         try:
             if handler.timeout_s is None:
                 await handler(delivery)
@@ -270,21 +301,29 @@ class Consumer:
                 with anyio.fail_after(handler.timeout_s):
                     await handler(delivery)
         except Exception as raised:  # noqa: BLE001 - whatever a handler raises, its policy decides
-            error = raised
+            error = ending = raised
         except BaseException as raised:  # noqa: BLE001 - raised again unless it is the handler's own
-            error = self._judge_interruption(lease, raised)
+            ending = raised
+            error = ending = self._judge_interruption(lease, raised)
         finally:
             lease.scope = None
+            counts.durations.note(took_s := self._clock() - begun_s)
+            if watching is not None:
+                watching.end(handled(self._group, lease, ending, took_s))
+        self._after_handler(lease, handler, error)
+        return not isinstance(error, HandlerCancelledError)
+
+    def _after_handler(self, lease: Lease, handler: Handler, error: Exception | None) -> None:
         if lease.lost:
             self._lose(lease)
         elif error is not None:
+            lease.counts.failed += outcome_of(error, lease) == "failed"
             self._services.start_soon(self._conclude, lease, error, handler.retry)
         elif self._ordered:
             self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged_in_order)
         else:
             self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged)
             self._make_way(lease)  # this worker goes on with whatever is ready
-        return not isinstance(error, HandlerCancelledError)
 
     def _judge_interruption(self, lease: Lease, raised: BaseException) -> Exception:
         """Make a failure of a handler's cancellation if nobody here has cancelled it; else let it go on."""
@@ -304,9 +343,9 @@ class Consumer:
 
     def _acknowledged(self, lease: Lease, taken: bool) -> None:  # noqa: FBT001 - called by the settler
         if taken:
-            self._counts.handled += 1
+            lease.counts.handled += 1
         else:
-            self._counts.unsettled += 1
+            lease.counts.unsettled += 1
         self._let_go(lease)
 
     def _acknowledged_in_order(self, lease: Lease, taken: bool) -> None:  # noqa: FBT001 - called by the settler
@@ -325,15 +364,18 @@ class Consumer:
             await self._give_back_all(self._lanes.clear_behind(lease))
         verdict = judge(error, attempt=lease.attempt, retry=retry, random=runtime.random(), must_count=self._ordered)
         try:
-            self._counts.unsettled += not await self._concluder.conclude(lease, verdict, error)
+            lease.counts.unsettled += not await self._concluder.conclude(lease, verdict, error)
         except Exception:  # noqa: BLE001 - a bug in here must not end the consumer
-            _log.exception("message %s of %s comes again when its lease ends", lease.received.message_id, self._queue)
+            text = "message %s of %s comes again when its lease ends"
+            _log.exception(text, lease.received.message_id, self._queue, extra=log_fields(lease, self._group))
         self._let_go(lease)
         self._next(lease)
 
     def _lose(self, lease: Lease) -> None:
         """The broker delivers the message again: leave it alone."""
-        self._counts.lost += 1
+        lease.counts.lost += 1
+        if self._observers is not None:
+            self._observers.note(LeaseLost(**about(lease, self._group)))
         self._let_go(lease)
         if self._ordered:
             self._services.start_soon(self._give_back_behind, lease)

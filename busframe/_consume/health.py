@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from busframe._consume.polling import PollState
+    from busframe._consume.polling import Polling, PollState
     from busframe.message import QueueName
 
 STUCK_AFTER_S: Final = 600.0
@@ -55,3 +55,31 @@ class Health:
     def healthy(self) -> bool:
         """All of them are."""
         return all(consumer.healthy for consumer in self.consumers)
+
+
+def consumer_health(
+    queue: QueueName,
+    polling: Polling,
+    *,
+    in_hand: int,
+    running_since_s: Sequence[float],
+    now_s: float,
+    stuck_after_s: float,
+    stale_after_s: float,
+) -> ConsumerHealth:
+    """Judge; for the last two arguments see `Live.health`."""
+    ages_s = [now_s - since_s for since_s in running_since_s]
+    stuck = sum(age_s > stuck_after_s for age_s in ages_s)
+    failing_s = now_s - polling.failing_since_s if polling.failing_since_s is not None else 0.0
+    return ConsumerHealth(
+        queue=queue,
+        state=polling.state,
+        good_poll_s=None if polling.good_s is None else now_s - polling.good_s,
+        failures=polling.failures,
+        error=None if polling.error is None else repr(polling.error),
+        in_hand=in_hand,
+        running=len(ages_s),
+        oldest_running_s=max(ages_s, default=None),
+        stuck=stuck,
+        healthy=not stuck and polling.state != "failed" and failing_s <= stale_after_s,
+    )

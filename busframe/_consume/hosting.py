@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from busframe.backend import Backend
     from busframe.inbox import Inbox
     from busframe.message import QueueName
+    from busframe.observing import Observers
     from busframe.registry import Group
     from busframe.sending import Sender
 
@@ -31,16 +32,20 @@ class Host:
 
     Args:
         inbox: for handlers that ask for one; None if there is none.
+        observers: are told what happens; None if nobody watches.
 
     Attributes:
         counts: what they have done so far, by queue.
     """
 
-    def __init__(self, backend: Backend, sender: Sender, inbox: Inbox | None) -> None:
+    def __init__(
+        self, backend: Backend, sender: Sender, inbox: Inbox | None, observers: Observers | None = None
+    ) -> None:
         self.counts: dict[str, Counts] = {}
         self._backend = backend
         self._sender = sender
         self._inbox = inbox
+        self._observers = observers
         self._consuming: dict[QueueName, dict[Consumer, anyio.Event]] = {}
 
     @property
@@ -88,7 +93,15 @@ class Host:
                     for group in groups:
                         counts = self.counts.setdefault(group.queue, Counts())
                         guarded = with_inbox(group, self.inbox, keepers) if needs_inbox(group) else group
-                        consumer = Consumer(self._backend, self._sender, guarded, counts, bounds, drain_s=drain_s)
+                        consumer = Consumer(
+                            self._backend,
+                            self._sender,
+                            guarded,
+                            counts,
+                            bounds,
+                            observers=self._observers,
+                            drain_s=drain_s,
+                        )
                         consumers.append(consumer)
                         tasks.start_soon(self._run, consumer, group.queue)
                     task_status.started(consumers)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from busframe._consume.counts import HandlerCounts
     from busframe.backend import Backend
     from busframe.delivery import Delivery
     from busframe.message import QueueName, Received, Settlement, SettleOutcome
@@ -46,6 +47,7 @@ class Lease:
         received: the message.
         opened: whose it is and what is in it, or why that cannot be told.
         lane: the key by which it waits for others and others for it.
+        counts: what becomes of it is counted here.
         since_s: when its receive was asked for: the lease began no earlier.
         until_s: when the lease ends unless it is extended before.
         scope: encloses the handler while it runs; cancelled when the lease is lost.
@@ -57,6 +59,7 @@ class Lease:
 
     __slots__ = (
         "_slot",
+        "counts",
         "lane",
         "lost",
         "opened",
@@ -78,6 +81,7 @@ class Lease:
         received: Received,
         opened: tuple[Handler, Delivery[object]] | Exception,
         lane: str | None,
+        counts: HandlerCounts,
         since_s: float,
         until_s: float,
         slot: Slot,
@@ -85,6 +89,7 @@ class Lease:
         self.received = received
         self.opened = opened
         self.lane = lane
+        self.counts = counts
         self.since_s = since_s
         self.until_s = until_s
         self.scope: anyio.CancelScope | None = None

@@ -9,6 +9,7 @@ import pytest
 from trio.testing import MockClock
 
 from busframe import runtime
+from busframe._consume.counts import HandlerCounts
 from busframe._consume.leases import Lease, LeaseKeeper
 from busframe.message import MessageId, QueueName, Receipt, Received, Settled
 from busframe_memory.backend import CAPABILITIES
@@ -49,7 +50,7 @@ async def test_a_message_that_comes_before_the_keeper_has_begun_is_kept_too() ->
         keeper = LeaseKeeper(cast("Backend", backend), QueueName("q"), 30, tasks)
         began_s = runtime.now_s()
         slot = keeper.slot(began_s, began_s)
-        Lease(received, ValueError("unread"), None, began_s, began_s + 30, slot)
+        Lease(received, ValueError("unread"), None, HandlerCounts(), began_s, began_s + 30, slot)
         tasks.start_soon(keeper.run)
         await anyio.sleep(30)
     assert 10 < backend.extended_s[0] - began_s < 20
