@@ -169,7 +169,7 @@ class Batcher(Generic[E, O]):
         else:
             size = 0
         if batch is None or batch.full:
-            batch = _Batch()
+            batch = _Batch[E, O]()
             waiting.append(batch)
         index = len(batch.entries)
         batch.entries.append(entry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from busframe.errors import InvalidArgumentError
 
@@ -81,7 +81,8 @@ class Retry:
     def policy_for(self, error: Exception) -> Retry | None:
         """The policy that decides about an error; None if it is one never to try again."""
         if isinstance(error, ExceptionGroup):
-            policies = [self.policy_for(inner) for inner in error.exceptions]
+            group = cast("ExceptionGroup[Exception]", error)
+            policies = [self.policy_for(inner) for inner in group.exceptions]
             tried = [policy for policy in policies if policy is not None]
             return min(tried, key=lambda policy: policy.attempts) if len(tried) == len(policies) else None
         if not self.never and not self.by_error:
@@ -100,5 +101,5 @@ class Retry:
 
 
 def _require_error(parameter: str, kind: object) -> None:
-    if not (isinstance(kind, type) and issubclass(kind, Exception)):
-        raise InvalidArgumentError(parameter, kind, "classes of exceptions")
+    if not isinstance(kind, type) or not issubclass(kind, Exception):
+        raise InvalidArgumentError(parameter, repr(kind), "classes of exceptions")

@@ -273,7 +273,10 @@ class Consumer:
     def _is_unmarked(self) -> bool:
         """Tell whether the context variables of this task are as they were before its first message."""
         enter_delivery(None)
-        return copy_context() == self._context
+        try:
+            return copy_context() == self._context
+        except Exception:  # noqa: BLE001 - values that were exchanged are compared, and may not like it
+            return False
 
     async def _handle(self, lease: Lease, scope: anyio.CancelScope) -> bool:
         """Run the handler of one message and have the message settled. False if its task should not be used again."""

@@ -35,7 +35,7 @@ class Fault:
 
     def __init__(self, backend: FaultyBackend, nth: int, how: How) -> None:
         self.nth = nth
-        self.how = how
+        self.how: How = how
         self.calls = 0
         for name in ("send", "receive", "settle", "extend"):
             setattr(backend, name, self._before(getattr(backend, name), name))
@@ -56,6 +56,8 @@ class Fault:
                     raise KeyError("of the backend's own")
                 case "lost on the way":
                     raise UnavailableError("no answer")
+                case _:
+                    pass
             if name == "receive" or self.how == "answer lost":
                 await method(queue, *batch, **more)
                 raise UnavailableError("no answer")
@@ -76,7 +78,7 @@ class Story:
 
     def __init__(self, nth: int, how: How) -> None:
         self.nth = nth
-        self.how = how
+        self.how: How = how
         self.told: dict[str, str] = {}
         self.done: Counter[str] = Counter()
         self.tries: Counter[str] = Counter()
@@ -137,6 +139,8 @@ class Story:
                     assert ended[name], f"{what}: {name} was accepted and is lost"
                 case "none":
                     assert not ended[name], f"{what}: {name} was said not to be there and was"
+                case _:
+                    assert self.told[name] == "unknown"
         # Without deduplication a repeated call may leave a second copy, and nothing more.
         assert sum(self.done.values()) + sum(self.dead.values()) <= len(ORDERS) + 10, f"{what}: copies abound"
         assert self.claimed <= sum(self.done.values()), f"{what}: more was counted as handled than was"

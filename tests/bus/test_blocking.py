@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 from bus.orders import OrderPlaced, PrintInvoice
 
 from busframe import Bus, InvalidArgumentError, connect_blocking
 from busframe.errors import ClosedError, QueueNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -51,7 +55,11 @@ def test_a_program_without_a_loop_publishes_and_has_its_handlers_run(backend: st
 def test_threads_that_publish_at_once_each_hear_of_their_own(backend: str) -> None:
     shop = Shop()
     with connect_blocking(shop.bus, "memory://", backend=backend) as live, ThreadPoolExecutor(20) as threads:
-        assert set(threads.map(lambda n: live.publish(OrderPlaced(str(n))), range(500))) == {("shop-billing",)}
+
+        def publish(n: int) -> Sequence[str]:
+            return live.publish(OrderPlaced(str(n)))
+
+        assert set(threads.map(publish, range(500))) == {("shop-billing",)}
         assert live.stats()["shop-billing"].visible == 500
 
 

@@ -246,6 +246,7 @@ async def test_what_closing_cannot_wait_for_is_told_apart_by_whether_it_may_have
     post = Post()
     post.gate = anyio.Event()
     told: dict[str, object] = {}
+    under_way: set[str] = set()
     async with anyio.create_task_group() as callers:
         async with runtime.background_tasks() as tasks:
             sending = sender(post, tasks)
@@ -255,7 +256,7 @@ async def test_what_closing_cannot_wait_for_is_told_apart_by_whether_it_may_have
 
             callers.start_soon(send_early)
             await anyio.wait_all_tasks_blocked()
-            under_way = {message.body for call in post.calls[1:] for message in call}
+            under_way |= {message.body for call in post.calls[1:] for message in call}
             await sending.aclose(within_s=0)
         # The connection is gone; whoever waits for it still hears.
         post.gate.set()
