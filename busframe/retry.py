@@ -100,6 +100,7 @@ class Retry:
         return random * min(self.cap_s, self.first_s * 2.0 ** min(attempt - 1, 60))
 
 
-def _require_error(parameter: str, kind: object) -> None:
-    if not isinstance(kind, type) or not issubclass(kind, Exception):
-        raise InvalidArgumentError(parameter, repr(kind), "classes of exceptions")
+def _require_error(parameter: str, given: object) -> None:
+    kind = given
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        raise InvalidArgumentError(parameter, given, "classes of exceptions")
