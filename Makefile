@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ORDERS ?= examples/orders.csv
+# pytest-benchmark, which no test needs, warns of pytest-xdist, and warnings are errors.
+TWO_AT_A_TIME := -n 2 -p no:benchmark
 
 .PHONY: demo test test-slow test-sdks check bench bench-peers clean
 
@@ -13,10 +15,10 @@ demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, the
 		--url 'sqs://us-east-1?wait_s=1' --recipients sqlite:///.demo/sqs/recipients.db
 
 test: $(VENV)/test.installed   ## every fast test
-	$(BIN)/python -m pytest -m "not slow and not sdks" $(ARGS)
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) -m "not slow and not sdks" $(ARGS)
 
 test-slow: $(VENV)/test.installed $(VENV)/check.installed   ## the rest
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) -m slow $(ARGS)
 
 test-sdks: $(VENV)/test.installed   ## the emulator before AWS's own SDKs: needs Node.js, Java with Maven, and Go
 	$(BIN)/python -m pytest -m sdks $(ARGS)
