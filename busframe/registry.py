@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from busframe.delivery import enter_delivery
 from busframe.errors import ConfigurationError, InvalidArgumentError
@@ -140,6 +141,12 @@ class Registry:
     def groups(self) -> Mapping[QueueName, Group]:
         """The groups by queue."""
         return self._groups
+
+    def regrouped(self, groups: Mapping[QueueName, Group]) -> Self:
+        """A copy with other groups: for tools that put something around handlers."""
+        twin = copy(self)
+        twin._groups = dict(groups)  # noqa: SLF001 - of the same class
+        return twin
 
     def select(self, names: Sequence[str] | None = None) -> Sequence[Group]:
         """Look groups up by name.

@@ -228,6 +228,10 @@ class MemoryBackend:
 
     async def peek(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:
         """See `busframe.backend.Peeks`."""
+        return self.peek_now(queue, limit=limit, after=after)
+
+    def peek_now(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:
+        """The same for those who cannot wait."""
         check_peek(limit)
         if after is not None and not after.isdecimal():
             raise InvalidArgumentError("after", after, "the position of a message that was shown before")

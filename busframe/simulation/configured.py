@@ -93,6 +93,7 @@ def simulate_as_configured(scenario: Scenario, **settings: Unpack[Settings]) -> 
         SimulationFailedError: see `simulate`; its text says how to replay with the tool that runs the tests.
         OtherReplayError: the test run replays another scenario.
     """
+    __tracebackhide__ = True
     said = options.get(_NOTHING_SAID)
     name = said.name or scenario.__name__
     if said.replay is not None:
@@ -112,24 +113,42 @@ def simulated(**settings: Unpack[Settings]) -> Callable[[Callable[..., Awaitable
     """
 
     def decorate(scenario: Callable[..., Awaitable[object]]) -> Callable[..., None]:
-        first, *rest = inspect.signature(scenario).parameters.values()
-        if not inspect.iscoroutinefunction(scenario) or first.name != "sim":
-            raise InvalidArgumentError("scenario", scenario, "an 'async def' function whose first parameter is sim")
-
-        def test(**fixtures: Any) -> None:
+        def call(fixtures: dict[str, Any]) -> None:
             named = partial(_call, scenario, fixtures)
             named.__name__ = scenario.__name__  # type: ignore[attr-defined]
             simulate_as_configured(named, **settings)
 
-        test.__name__ = scenario.__name__
-        test.__qualname__ = scenario.__qualname__
-        test.__doc__ = scenario.__doc__
-        test.__module__ = scenario.__module__
-        # Without __wrapped__: pytest plugins for async tests look through it.
-        test.__signature__ = inspect.Signature(rest)  # type: ignore[attr-defined]
-        return test
+        return plain_test(scenario, "sim", call)
 
     return decorate
+
+
+def plain_test(
+    scenario: Callable[..., Awaitable[object]], first: str, call: Callable[[dict[str, Any]], None]
+) -> Callable[..., None]:
+    """Make an ordinary test function of an async one: without its first parameter, which `call` sees to.
+
+    Args:
+        scenario: the async one.
+        first: how its first parameter has to be called.
+        call: is handed the values of the others by name.
+    """
+    parameters = [*inspect.signature(scenario).parameters.values()]
+    if not inspect.iscoroutinefunction(scenario) or not parameters or parameters[0].name != first:
+        allowed = f"an 'async def' function whose first parameter is {first}"
+        raise InvalidArgumentError("scenario", scenario, allowed)
+
+    def test(**fixtures: Any) -> None:
+        __tracebackhide__ = True
+        call(fixtures)
+
+    test.__name__ = scenario.__name__
+    test.__qualname__ = scenario.__qualname__
+    test.__doc__ = scenario.__doc__
+    test.__module__ = scenario.__module__
+    # Without __wrapped__: pytest plugins for async tests look through it.
+    test.__signature__ = inspect.Signature(parameters[1:])  # type: ignore[attr-defined]
+    return test
 
 
 async def _call(scenario: Callable[..., Awaitable[object]], fixtures: dict[str, Any], sim: Sim) -> None:

@@ -185,6 +185,11 @@ class Sim:
 
     # --- for the runner ---------------------------------------------------------------------------------------------
 
+    @property
+    def world(self) -> World:
+        """The run's world."""
+        return self._world
+
     async def outcome(self) -> Outcome:
         """What the run has come to."""
         outcome = Outcome.of(self._world.record.entries)

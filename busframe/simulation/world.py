@@ -15,11 +15,11 @@ from busframe_memory import MemoryBackend, queue_address
 from busframe_memory.driver import EngineDriver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Sequence
+    from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 
     from anyio.abc import TaskGroup
 
-    from busframe.message import QueueName, Receipt, Received
+    from busframe.message import MessageId, QueueName, Receipt, Received
     from busframe.simulation.nodes import Incarnation
     from busframe_emulator.delivery import Chooser
     from busframe_emulator.delivery.chooser import Key
@@ -102,6 +102,18 @@ class World:
         """Which message and which of its deliveries a receipt is of."""
         found = self._queues.get(queue_address(queue))
         return (0, 0) if found is None else found.ids.read_receipt(receipt)
+
+    def ordinal(self, queue: QueueName, message_id: MessageId) -> int:
+        """The ordinal of a message that is still there; 0 if it is not."""
+        found = self._queues.get(queue_address(queue))
+        if found is None:
+            return 0
+        return next((one for one in found.messages if found.ids.message_id(one) == message_id), 0)
+
+    def left(self, queues: Iterable[QueueName]) -> dict[QueueName, int]:
+        """How many messages there are in each of some queues, whatever their state; without those that are empty."""
+        found = {queue: self._queues.get(queue_address(queue)) for queue in queues}
+        return {queue: len(one.messages) for queue, one in found.items() if one is not None and one.messages}
 
     def _note(self, event: Event) -> None:
         queue = event.queue.name

@@ -1,9 +1,38 @@
-"""Tools for tests: the backend contract as a test suite.
+"""Tools for tests.
 
-Needs pytest. Call `pytest.register_assert_rewrite("busframe.testing.conformance")` before the first import, so that a
-failing check shows its values.
+lab                     the handlers of a bus, in virtual time (docs/testing.md)
+BackendConformance      the backend contract as a test suite. Needs pytest. Call
+                        `pytest.register_assert_rewrite("busframe.testing.conformance")` before the first use, so that a
+                        failing check shows its values
+
+Each is imported when it is asked for: who tests handlers needs no pytest, and who tests a backend no emulator.
 """
 
-from busframe.testing.conformance import BackendConformance, Trial
+from __future__ import annotations
 
-__all__ = ["BackendConformance", "Trial"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from busframe.simulation.calls import Call
+    from busframe.simulation.lab import DeadLetter, Lab, NotSettledError
+    from busframe.simulation.lab_runs import lab
+    from busframe.testing.conformance import BackendConformance, Trial
+
+__all__ = ["BackendConformance", "Call", "DeadLetter", "Lab", "NotSettledError", "Trial", "lab"]
+
+_FROM: Final = {
+    "BackendConformance": "busframe.testing.conformance",
+    "Call": "busframe.simulation.calls",
+    "DeadLetter": "busframe.simulation.lab",
+    "Lab": "busframe.simulation.lab",
+    "NotSettledError": "busframe.simulation.lab",
+    "Trial": "busframe.testing.conformance",
+    "lab": "busframe.simulation.lab_runs",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_FROM[name]), name)
