@@ -91,7 +91,14 @@ def test_a_queue_that_is_there_already_gets_what_the_file_says_now(file: Path) -
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ('[[queue]]\nname = "a"\nattributes = { VisibilityTimeout = 43201 }', ['queue "a"', "VisibilityTimeout"]),
+        (
+            '[[queue]]\nname = "a"\nattributes = { VisibilityTimeout = 43201 }',
+            ['queue "a"', "VisibilityTimeout", "'43201'", "allowed: 0 to 43200"],
+        ),
+        (
+            '[[queue]]\nname = "a.fifo"\nattributes = { DeduplicationScope = "all" }',
+            ['queue "a.fifo"', "DeduplicationScope", "'all'", "allowed: queue or messageGroup"],
+        ),
         ('[[queue]]\nname = "a"\nattributes = { Visibility = 1 }', ['queue "a"', "Visibility"]),
         ('[[queue]]\nname = "a"\nattributes = { DelaySeconds = 1.5 }', ['queue "a"', "DelaySeconds", "1.5"]),
         ('[[queue]]\nname = "a"\nattributes = { FifoQueue = true }', ['queue "a"', ".fifo"]),

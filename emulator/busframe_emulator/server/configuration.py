@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from busframe_emulator.api import actions, queues, tags
-from busframe_emulator.api.attributes import read_settings
+from busframe_emulator.api.attributes import FIFO_SETTINGS, SETTINGS, read_settings
 from busframe_emulator.api.caller import Caller
 from busframe_emulator.api.policies import show_redrive
 from busframe_emulator.engine import Engine, requests
@@ -155,8 +155,16 @@ def _plan(queue: _Queue, region: str, account: str) -> QueuePlan:
         try:
             read_settings({name: text}, fifo=_FIFO in attributes)
         except SqsError as error:
-            raise _fault(queue.name, error.text, name) from None
+            raise _fault(queue.name, error.text + _allowed(error, name, text), name) from None
     return QueuePlan(address, attributes, queue.tags)
+
+
+def _allowed(error: SqsError, name: str, text: str) -> str:
+    """What SQS leaves unsaid of a value it refuses."""
+    setting = SETTINGS.get(name) or FIFO_SETTINGS.get(name)
+    if setting is None or error.shape != "InvalidAttributeValue":
+        return ""
+    return f" It is {text!r} here; allowed: {setting.values}."
 
 
 def _text(queue: str, name: str, value: object) -> str:
