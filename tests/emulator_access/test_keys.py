@@ -99,7 +99,7 @@ def test_what_is_wrong_with_a_file_of_keys_is_named(path: Path, text: str, reaso
 
 def test_limited_keys_without_enforcement_are_refused() -> None:
     limited = Key(access_key="K", secret="s", account="111111111111", actions=())  # noqa: S106 - nobody's
-    with pytest.raises(ValueError, match="need policies to be enforced"):
+    with pytest.raises(ValueError, match=r"the key K is limited to some actions, which needs .* --enforce-policies"):
         EmulatorServer(keys=Keys(keys=[limited]))
 
 

@@ -97,7 +97,10 @@ def test_a_page_that_was_named_can_wait_for_a_message(shop: Ask) -> None:
 
 def test_no_other_page_may(shop: Ask) -> None:
     asked = {"Origin": EVIL, "Access-Control-Request-Method": "POST"}
-    assert shop("OPTIONS", "/", None, asked).status == 405
+    refused = shop("OPTIONS", "/", None, asked)
+    assert (refused.status, f"--cors {EVIL}" in refused.text) == (403, True)
+    assert "access-control-allow-origin" not in refused.headers
+    assert shop("OPTIONS", "/", None, {"Origin": EVIL}).status == 405  # no question of a browser's
     assert post_form(shop, CREATE, Origin=EVIL).status == 403
 
 

@@ -32,6 +32,7 @@ _OWN_SITE: Final = frozenset({b"same-origin", b"none"})
 """Fetch Metadata: asked for by a page of this very origin, or by the user."""
 
 _SHOWN_MAX: Final = 100
+_TEXT: Final = b"text/plain; charset=utf-8"
 _PREFLIGHT: Final = (
     b"Access-Control-Allow-Methods: GET, POST\r\n"
     b"Access-Control-Allow-Private-Network: true\r\n"
@@ -47,6 +48,12 @@ def is_foreign(request: Request) -> bool:
     origin = headers.get(ORIGIN)
     # A proxy may have taken TLS off, so the scheme says nothing.
     return origin is not None and origin.partition(b"://")[2] != headers.get(HOST, b"")
+
+
+def _refusal(request: Request) -> str:
+    origin = request.headers.get(ORIGIN, b"").decode("latin-1")[:_SHOWN_MAX] or EVERYONE
+    reason = "A browser asks for this on behalf of a page of another site."
+    return f"{reason} To let it, start the emulator with --cors {origin}"
 
 
 class Browsers:
@@ -72,21 +79,19 @@ class Browsers:
             SqsError: AccessDenied, saying how to let it.
         """
         if is_foreign(request) and not self._allows(request):
-            origin = request.headers.get(ORIGIN, b"").decode("latin-1")[:_SHOWN_MAX] or EVERYONE
-            raise SqsError(
-                "AccessDeniedException",
-                f"A browser asks for this on behalf of a page of another site. To let it, start the emulator with "
-                f"--cors {origin}",
-            )
+            raise SqsError("AccessDeniedException", _refusal(request))
 
     def preflight(self, request: Request) -> Response | None:
-        """The answer to a browser's question whether it may ask; None if it may not, or if this is no such question."""
+        """The answer to a browser's question whether it may ask; None if this is no such question."""
         headers = request.headers
-        if ASKED_METHOD not in headers or not self._allows(request):
+        if ASKED_METHOD not in headers:
             return None
+        if not self._allows(request):
+            # The page learns nothing of it; whoever looks for the reason in the browser's tools finds this text.
+            return Response(403, _TEXT, _refusal(request).encode())
         asked = headers.get(ASKED_HEADERS, b"")
         names = b"Access-Control-Allow-Headers: %b\r\n" % asked if asked and _HEADER_NAMES(asked) else b""
-        return self.show(request, Response(200, b"text/plain; charset=utf-8", b"", _PREFLIGHT + names))
+        return self.show(request, Response(200, _TEXT, b"", _PREFLIGHT + names))
 
     def show(self, request: Request, response: Response) -> Response:
         """Let the page that asked see the response, if it may."""

@@ -76,8 +76,12 @@ class EmulatorServer:
         data: str | Path | None = None,
         flush: bool = False,
     ) -> None:
-        if keys is not None and not enforce_policies and any(key.actions is not None for key in keys.keys):
-            raise ValueError("keys that are limited to some actions need policies to be enforced")
+        limited = [key.access_key for key in keys.keys if key.actions is not None] if keys is not None else []
+        if limited and not enforce_policies:
+            raise ValueError(
+                f"the key {limited[0]} is limited to some actions, which needs policies to be enforced: "
+                f"--enforce-policies, or in Python enforce_policies=True"
+            )
         if control_token == "":
             raise ValueError("the control token is empty")
         if flush and data is None:
