@@ -89,6 +89,15 @@ def test_a_queue_shows_its_messages_readable_and_receives_none(page: Browser, sq
     assert count["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "0"
 
 
+def test_the_list_of_messages_names_their_groups(page: Browser, sqs: Any, orders: str) -> None:
+    for group in ("acme", "g" * 128):
+        sqs.send_message(QueueUrl=orders, MessageBody="x", MessageGroupId=group)
+    open_orders(page)
+    page.wait_until(f"{MESSAGES} === 2")
+    said = page.run("return [...document.querySelectorAll('#messages .when')].map((when) => when.textContent)")
+    assert [text.partition(" · ")[0] for text in said] == ["group acme", f"group {'g' * 23}…"]
+
+
 def test_what_a_message_holds_is_never_markup(page: Browser, sqs: Any, orders: str) -> None:
     evil = "<img src=x onerror=document.title='broken'><script>document.title='broken'</script>"
     attributes = {"evil": {"DataType": "String", "StringValue": evil}}

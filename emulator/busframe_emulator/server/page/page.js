@@ -221,6 +221,9 @@ function newItem(message) {
   return { item: make("li", {}, details), tag, when, pairs };
 }
 
+// A group may have 128 characters; all of them are among the facts below.
+const shortened = (text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text);
+
 function describe(message, now) {
   const facts = [
     ["Message id", message.message_id],
@@ -251,7 +254,8 @@ function showMessages({ messages, next }, now) {
     if (entry.tag.className !== look) entry.tag.className = look;
     const due = message.due_s === null ? "" : ` · visible in ${duration(message.due_s - now)}`;
     const received = message.receive_count ? ` · received ${message.receive_count}×` : "";
-    setText(entry.when, `${duration(now - message.sent_s)} old${received}${due}`);
+    const group = message.group === null ? "" : `group ${shortened(message.group)} · `;
+    setText(entry.when, `${group}${duration(now - message.sent_s)} old${received}${due}`);
     const facts = describe(message, now);
     if (entry.pairs.children.length !== facts.length * 2) {
       entry.pairs.replaceChildren(...facts.flatMap(([name]) => [make("dt", { text: name }), make("dd")]));
