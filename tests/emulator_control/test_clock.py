@@ -22,6 +22,11 @@ def test_at_first_it_is_the_clock_of_the_machine(ask: Ask) -> None:
     assert clock["offset_s"] == pytest.approx(0, abs=1)
 
 
+def test_the_offset_is_told_to_the_millisecond(ask: Ask) -> None:
+    offset_s = ask.post(CLOCK, {"advance_s": 30}).document["offset_s"]
+    assert offset_s == round(offset_s, 3)
+
+
 def test_it_is_advanced_by_seconds_and_keeps_the_offset(ask: Ask) -> None:
     before = ask.get(CLOCK).document
     after = ask.post(CLOCK, {"advance_s": 30.5}).document

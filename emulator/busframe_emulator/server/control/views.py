@@ -108,7 +108,7 @@ def show_clock(clock: Clock) -> ClockView:
     return ClockView(
         now_s=clock.now_us() / _SECOND_US,
         mode="manual" if clock.manual else "real",
-        offset_s=clock.offset_us() / _SECOND_US,
+        offset_s=round(clock.offset_us() / 1000) / 1000,  # beyond milliseconds it is two clocks' jitter
     )
 
 
