@@ -21,8 +21,12 @@ def main() -> int:
     if not command:
         print(__doc__, file=sys.stderr)
         return 2
+    # SDKs insist on a region, and read different variables for it.
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     with run_in_thread() as server:
         environment = {
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
             **os.environ,
             "AWS_ENDPOINT_URL_SQS": server.url,
             "AWS_ACCESS_KEY_ID": "anything",
