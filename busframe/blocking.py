@@ -60,6 +60,10 @@ class BlockingLive:
         """How full the queues of all groups are. As `Live.stats`."""
         return self.call(self._live.stats)
 
+    def metrics(self, *, queues: bool = True) -> str:
+        """All that can be counted, as text for Prometheus. As `Live.metrics`."""
+        return self.call(lambda: self._live.metrics(queues=queues))
+
     def health(self) -> Health:
         """How the consumers are. As `Live.health`."""
 

@@ -19,10 +19,11 @@ from busframe._consume.hosting import Host
 from busframe._consume.pulling import Shelf, Stream
 from busframe.channel import Channel
 from busframe.dead_letters import DeadLetterQueue
-from busframe.errors import ConfigurationError, InvalidArgumentError
+from busframe.errors import BackendError, ConfigurationError, InvalidArgumentError
 from busframe.inbox import WINDOW_S
 from busframe.message import queue_name
 from busframe.message_type import message_type
+from busframe.metrics import exposition
 from busframe.observed_backend import ObservedBackend
 from busframe.registry import DEFAULT_CONCURRENCY, Registry, dead_queue, names_of, source_of_dead
 from busframe.sending import Sender
@@ -117,6 +118,24 @@ class Live(Sending):
             for queue in (group.queue, group.dead_queue):
                 stats[queue] = await self._backend.stats(queue)
         return stats
+
+    async def metrics(self, *, queues: bool = True) -> str:
+        """All of this as text for Prometheus; docs/observability.md lists what there is.
+
+        Args:
+            queues: tell how full the queues are. That asks the broker, on Amazon SQS with a call for each queue; a
+                queue that cannot be asked is told of as such.
+        """
+        stats: dict[str, QueueStats | BackendError] = {}
+        for group in self._registry.groups.values() if queues else ():
+            for queue in (group.queue, group.dead_queue):
+                try:
+                    stats[queue] = await self._backend.stats(queue)
+                except BackendError as error:
+                    stats[queue] = error
+        return exposition(
+            counts=self.counts, sent=self.sent, calls=self._backend.ledger.calls, health=self.health(), stats=stats
+        )
 
     @property
     def inbox(self) -> Inbox:

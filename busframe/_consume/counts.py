@@ -103,21 +103,22 @@ class Counts:
     """What the consumers of one queue in this process have done so far.
 
     Attributes:
+        group: `bus/group`; empty for the owner of a command.
         received: deliveries taken.
         redelivered: of these, the ones that were not the first of their message.
         handlers: the same by handler: by the name of the message type, "(foreign)" for that of foreign messages.
         unopened: the same for messages that reached no handler: of an unknown type, or not readable.
     """
 
-    __slots__ = ("handlers", "received", "redelivered", "unopened")
+    __slots__ = ("group", "handlers", "received", "redelivered", "unopened")
 
-    def __init__(self, group: Group | None = None) -> None:
+    def __init__(self, group: Group) -> None:
+        self.group = group.name
         self.received = 0
         self.redelivered = 0
         self.handlers: dict[str, HandlerCounts] = {}
         self.unopened = HandlerCounts()
-        if group is not None:
-            self.by_type_on_wire(group)
+        self.by_type_on_wire(group)
 
     def by_type_on_wire(self, group: Group) -> Mapping[str, HandlerCounts]:
         """Those of a group's handlers, by each type they handle, aliases included; "" is for foreign messages."""

@@ -91,7 +91,7 @@ class Host:
                 async with runtime.background_tasks() as keepers, anyio.create_task_group() as tasks:
                     consumers: list[Consumer] = []
                     for group in groups:
-                        counts = self.counts.setdefault(group.queue, Counts())
+                        counts = self.counts.setdefault(group.queue, Counts(group))
                         guarded = with_inbox(group, self.inbox, keepers) if needs_inbox(group) else group
                         consumer = Consumer(
                             self._backend,

@@ -214,7 +214,9 @@ class LeaseKeeper:
                 lease.until_s = asked_s + self._lease_s
                 lease.keep_in(extended)
             elif isinstance(outcome.error, LeaseLostError | ReceiptInvalidError) or now_s >= lease.until_s:
-                _log.warning("lease of %s on %s is lost: %s", lease.received.message_id, self._queue, outcome.error)
+                fields = {"queue": self._queue, "message_id": lease.received.message_id, "attempt": lease.attempt}
+                text = "lease of %s on %s is lost: %s"
+                _log.warning(text, lease.received.message_id, self._queue, outcome.error, extra=fields)
                 lease.lose()
             else:
                 # Again at the next beat: one throttle must not end the keeping.

@@ -107,5 +107,7 @@ class Settler:
 
     def _give_up(self, lease: Lease, error: BackendError) -> None:
         what = "acknowledged" if isinstance(lease.settlement, Acknowledge) else "released"
-        _log.warning("a message of %s could not be %s and may come again: %s", self._queue, what, error)
+        fields = {"queue": self._queue, "message_id": lease.received.message_id, "attempt": lease.attempt}
+        text = "a message of %s could not be %s and may come again: %s"
+        _log.warning(text, self._queue, what, error, extra=fields)
         lease.tell(lease, False)  # noqa: FBT003 - the form of `post`
