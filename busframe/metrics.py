@@ -111,13 +111,12 @@ def _oldest_age_s(full: QueueStats) -> float | None:
 
 
 def _write_sent(page: _Page, sent: Mapping[str, SentCounts]) -> None:
-    for name, help_text, value in (
-        ("messages_sent_total", "Messages published or sent.", lambda counts: counts.messages),
-        ("copies_sent_total", "Copies that queues took.", lambda counts: counts.copies),
-        ("sends_failed_total", "Publishes and sends that failed, if in part.", lambda counts: counts.failed),
-    ):
-        read: Callable[[SentCounts], int] = value
-        page.family(name, "counter", help_text, [({"type": kind}, read(counts)) for kind, counts in sent.items()])
+    def counter(name: str, help_text: str, value: Callable[[SentCounts], int]) -> None:
+        page.family(name, "counter", help_text, [({"type": kind}, value(counts)) for kind, counts in sent.items()])
+
+    counter("messages_sent_total", "Messages published or sent.", lambda counts: counts.messages)
+    counter("copies_sent_total", "Copies that queues took.", lambda counts: counts.copies)
+    counter("sends_failed_total", "Publishes and sends that failed, if in part.", lambda counts: counts.failed)
 
 
 def _write_consumed(page: _Page, counts: Mapping[str, Counts]) -> None:

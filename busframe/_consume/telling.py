@@ -68,9 +68,15 @@ def outcome_of(ending: BaseException | None, lease: Lease) -> HandlerOutcome:
     """How a call of a handler has ended, for observers."""
     if lease.lost or ending is None:
         return "lost" if lease.lost else "done"
-    if isinstance(ending, ExceptionGroup) and len(ending.exceptions) == 1:
-        return outcome_of(ending.exceptions[0], lease)  # as its policy judges it
-    return next((word for kind, word in _OUTCOMES if isinstance(ending, kind)), "interrupted")
+    match ending:
+        case ExceptionGroup(exceptions=[Exception() as only]):
+            return outcome_of(only, lease)  # as its policy judges it
+        case _:
+            pass
+    for kind, word in _OUTCOMES:
+        if isinstance(ending, kind):
+            return word
+    return "interrupted"
 
 
 def handling(group: Group, delivery: Delivery[object]) -> Handling:

@@ -12,7 +12,9 @@ from busframe.message import QueueName
 from busframe_memory import MemoryBackend
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    import pytest
 
     from busframe import Bus, Live
     from busframe.message import Received
@@ -37,3 +39,16 @@ async def dead_letters(live: Live, queue: str) -> list[Received]:
 
 def reason_of(dead: Received) -> str:
     return str(json.loads(dead.attributes["busframe-dead"])["reason"])
+
+
+def fail_next(live: Live, method: str, errors: Sequence[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the next calls of a method of a connection's backend fail."""
+    backend = live.backend_as(MemoryBackend)
+    working, left = getattr(backend, method), list(errors)
+
+    async def call(*arguments: object, **options: object) -> object:
+        if left:
+            raise left.pop(0)
+        return await working(*arguments, **options)
+
+    monkeypatch.setattr(backend, method, call)

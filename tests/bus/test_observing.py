@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import pytest
-from bus.connected import running, until
-from bus.faulty import FaultyBackend
+from bus.connected import fail_next, running, until
 from bus.orders import OrderPlaced, PrintInvoice
 
 from busframe import Bus, Delivery, Drop, Later, PublishError, Reject, Retry, TraceContext, current_trace
@@ -32,7 +31,6 @@ from busframe.observing import (
 )
 
 if TYPE_CHECKING:
-    from busframe import Live
     from busframe.observing import Watch
 
 pytestmark = pytest.mark.anyio
@@ -136,7 +134,7 @@ async def test_a_message_nobody_can_read_is_told_of_without_a_delivery() -> None
     assert not seen.of(Handled)
 
 
-async def test_a_publish_that_fails_says_for_whom() -> None:
+async def test_a_publish_that_fails_says_for_whom(monkeypatch: pytest.MonkeyPatch) -> None:
     bus, seen = Bus("shop"), Seen()
     bus.observe(seen)
 
@@ -144,8 +142,7 @@ async def test_a_publish_that_fails_says_for_whom() -> None:
     async def bill(_: OrderPlaced) -> None: ...
 
     async with bus.connect("memory://") as live:
-        broken = put_before(live)
-        broken.fail("send", *[UnavailableError("down")] * 9)
+        fail_next(live, "send", [UnavailableError("down")] * 9, monkeypatch)
         with pytest.raises(PublishError) as raised:
             await live.publish(OrderPlaced("o1", "ada"))
         assert live.sent["shop.order.placed"].failed == 1
@@ -156,7 +153,7 @@ async def test_a_publish_that_fails_says_for_whom() -> None:
     assert produced.accepted == ()
 
 
-async def test_polls_that_fail_are_told_of() -> None:
+async def test_polls_that_fail_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     bus, seen = Bus("shop"), Seen()
     bus.observe(seen)
 
@@ -164,7 +161,7 @@ async def test_polls_that_fail_are_told_of() -> None:
     async def bill(_: OrderPlaced) -> None: ...
 
     async with bus.connect("memory://") as live:
-        put_before(live).fail("receive", UnavailableError("down"))
+        fail_next(live, "receive", [UnavailableError("down")], monkeypatch)
         async with live.running():
             await until(lambda: bool(seen.of(PollFailed)))
             await live.publish(OrderPlaced("o1", "ada"))
@@ -269,11 +266,3 @@ async def test_each_handler_of_a_group_is_counted_by_itself() -> None:
         assert orders.durations.count == 2
         assert orders.durations.sum_s >= 0
         assert live.sent["shop.order.placed"].messages == live.sent["shop.order.placed"].copies == 1
-
-
-def put_before(live: Live) -> FaultyBackend:
-    """Have calls of a watched connection fail beneath what watches them."""
-    watched: Any = live._sender._backend
-    watched._inner = FaultyBackend(watched._inner)
-    inner: FaultyBackend = watched._inner
-    return inner

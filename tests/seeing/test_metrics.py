@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from bus.connected import running, until
+from bus.connected import fail_next, running, until
 from bus.orders import OrderCancelled, OrderPlaced
 from prometheus_client.parser import text_string_to_metric_families
 
 from busframe import Bus, Delivery, PublishError, Reject, Retry
 from busframe._consume.counts import BOUNDS_S, Durations
 from busframe.errors import UnavailableError
+from busframe_memory import MemoryBackend
 
 if TYPE_CHECKING:
     from busframe import Live
@@ -124,7 +124,7 @@ async def test_a_queue_that_cannot_be_asked_spoils_nothing_and_queues_may_be_lef
     async def bill(_: OrderPlaced) -> None: ...
 
     async with running(bus) as live:
-        await live._backend.remove(bus.select(["billing"])[0].dead_queue)
+        await live.backend_as(MemoryBackend).remove(bus.select(["billing"])[0].dead_queue)
         page = await read(live)
         assert page.value("queue_up", queue="shop-billing-dead") == 0
         assert page.value("queue_messages_visible", queue="shop-billing-dead") is None
@@ -142,12 +142,7 @@ async def test_a_publish_that_fails_is_counted(monkeypatch: pytest.MonkeyPatch) 
     async def bill(_: OrderPlaced) -> None: ...
 
     async with bus.connect("memory://") as live:
-        errors = deque([UnavailableError("down")] * 9)
-
-        async def fail(*_: Any) -> Any:
-            raise errors.popleft()
-
-        monkeypatch.setattr(live._backend, "send", fail)
+        fail_next(live, "send", [UnavailableError("down")] * 9, monkeypatch)
         with pytest.raises(PublishError):
             await live.publish(OrderPlaced("o1", "ada"))
         page = await read(live)
