@@ -18,8 +18,8 @@ from busframe.outcome import Outcome as Decision
 from busframe.sending import Sender
 from busframe.sending_side import Sending
 from busframe.simulation.calls import Call, Calls, name_of
+from busframe.simulation.deviations import describe
 from busframe.simulation.nodes import Incarnation
-from busframe.simulation.reporting import describe
 from busframe.simulation.sim import HOSTILE_S
 from busframe.simulation.world import acting
 from busframe_emulator.delivery.choosers import Recording

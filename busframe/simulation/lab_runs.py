@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
 
 from busframe.errors import InvalidArgumentError
 from busframe.simulation.configured import OtherReplayError, options, plain_test, simulate_as_configured
+from busframe.simulation.deviations import describe
 from busframe.simulation.errors import SimulationError
 from busframe.simulation.lab import Lab, open_lab, together
-from busframe.simulation.reporting import Failure, describe, timeline
+from busframe.simulation.narrating import LINES_MAX, narrate, written
+from busframe.simulation.reporting import Failure
 from busframe.simulation.simulate import SimulationFailedError
 from busframe.simulation.trying import NO_SCRIPT, Setting, try_calmly
+from busframe.simulation.verdicts import raised_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_LINES_MAX: Final = 40
 
 
 def lab(
@@ -181,7 +182,7 @@ class _Runs(Generic[R]):
                 except Exception as error:
                     # Nobody who reads this wants to see how the test was called.
                     self.traceback = error.__traceback__ and error.__traceback__.tb_next
-                    self.raised = self.all_raised[f"the scenario raised {error!r}"] = error
+                    self.raised = self.all_raised[raised_text(error)] = error
                     raise
                 finally:
                     self.fired = lab.script
@@ -191,10 +192,10 @@ class _Runs(Generic[R]):
 
 
 def _what_happened(run: Run) -> str:
-    lines = timeline(run.entries, run.bodies)
-    if len(lines) > _LINES_MAX:
-        lines = [f"... {len(lines) - _LINES_MAX} before ...", *lines[-_LINES_MAX:]]
-    return "\n".join(["what happened, in virtual time:", *(f"  {line}" for line in lines)])
+    lines = written(narrate(run.entries, {}, {}), run.bodies)
+    if len(lines) > LINES_MAX:
+        lines = [f"... {len(lines) - LINES_MAX} before ...", *lines[-LINES_MAX:]]
+    return "\n".join(["what happened (virtual seconds):", *(f"  {line}" for line in lines)])
 
 
 def _failure(name: str, backend: Backend, run: Run) -> Failure:

@@ -6,10 +6,13 @@ import base64
 import json
 import zlib
 from dataclasses import dataclass
+from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
+from busframe.simulation.deviations import describe, marks, why
+from busframe.simulation.narrating import about, narrate, relevant, shortened, written
 from busframe_emulator.delivery.scripts import Script
-from busframe_emulator.delivery.sites import NetFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,11 +21,12 @@ if TYPE_CHECKING:
     from busframe.simulation.running import Backend
     from busframe.simulation.trying import Run
     from busframe.simulation.verdicts import Violation
-    from busframe_emulator.delivery.chooser import Key
 
 _PREFIX: Final = "bf1."
-_LINES_MAX: Final = 40
-_BODY_LENGTH: Final = 60
+_SCRIPT_MAX: Final = 8
+_OTHERS_MAX: Final = 3
+_TEXT_LINES_MAX: Final = 8
+_WIDTH: Final = 116
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,7 @@ class Failure:
         violation: what broke there.
         shrink_runs: how many runs it took to find that.
         replay_by: what stands before the replay token: a command, up to the token.
+        calm_entries: the record of the calm run, to compare with.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Failure:
     violation: Violation
     shrink_runs: int
     replay_by: str = ""
+    calm_entries: Sequence[Entry] = ()
 
 
 def report(failure: Failure) -> str:
@@ -94,53 +100,17 @@ def read_token(token: str) -> Replay:
     return Replay(name=data["name"], backend=data["backend"], seed=data["seed"], script=Script.from_data(data))
 
 
-def describe(site: str, key: Key, answer: int) -> str:
-    """Say one deviation in words."""
-    place = " ".join(map(str, key))
-    return {
-        "send.lag": lambda: f"message {key[1]} of {key[0]} becomes visible {_seconds(answer)} after it was sent",
-        "recv.empty": lambda: f"receive {key[1]} of {key[0]} finds nothing, although messages are there",
-        "recv.fewer": lambda: f"receive {key[1]} of {key[0]} brings {answer} at most",
-        "recv.pick": lambda: f"receive {key[1]} of {key[0]} takes a message {answer} places behind the first",
-        "recv.dup": lambda: (
-            f"message {key[1]} of {key[0]} is delivered twice (delivery {key[2]} leaves a copy visible)"
-        ),
-        "delete.zombie": lambda: f"message {key[1]} of {key[0]} comes back {_seconds(answer)} after it was deleted",
-        "delete.stale": lambda: f"message {key[1]} of {key[0]} is deleted by an outdated receipt",
-        "net": lambda: f"{key[0]}: call {key[2]} of {key[1]}: {_fault(answer)}",
-        "net.request": lambda: f"{key[0]}: the request of {key[1]} {key[2]} takes {_seconds(answer)}",
-        "net.answer": lambda: f"{key[0]}: the answer to {key[1]} {key[2]} takes {_seconds(answer)}",
-        "batch.partial": lambda: f"{key[0]}: entry {key[2]} of batch {key[1]} fails, and nothing is done for it",
-        "node.crash": lambda: f"{key[0]} is killed {_seconds(answer)} after start {key[1]}",
-        "node.stop": lambda: f"{key[0]} is stopped {_seconds(answer)} after start {key[1]}",
-        "node.restart": lambda: f"{key[0]} is started again {_seconds(answer)} after life {key[1]}",
-        "node.pause": lambda: f"{key[0]} stands still for {_seconds(answer)} from its {key[1]} {key[2]} on",
-        "sched": lambda: f"task {key[0]} lets another go first at its turn {key[1]} among several",
-        "app": lambda: f"{key[0]} {key[1]}: the application's own fault",
-    }.get(site, lambda: f"{site} {place}: {answer}")()
+def pointed_at(failure: Failure) -> tuple[dict[int, str], dict[int, str]]:
+    """What to say of entries of the smallest run, by number: where a deviation shows, and where something is wrong."""
+    entries = failure.smallest.entries
+    wrong = {id(entry) for entry in failure.violation.entries}
+    broken = {number: failure.violation.check for number, entry in enumerate(entries) if id(entry) in wrong}
+    return marks(entries, failure.smallest.fired), broken
 
 
-def timeline(entries: Sequence[Entry], bodies: dict[tuple[str, int], str], marks: Sequence[Entry] = ()) -> list[str]:
-    """Write entries as lines, one below the other; marked ones have an arrow."""
-    width = max((len(entry.node) for entry in entries), default=0)
-    return [_line(entry, bodies, width) + ("   <<" if entry in marks else "") for entry in entries]
-
-
-def relevant(run: Run, violation: Violation) -> list[Entry]:
-    """What of a run has to do with a violation: the messages whose bodies name its key, and what became of nodes."""
-    if violation.key is None or isinstance(violation.key, bool):
-        return run.entries
-    word = str(violation.key)
-    named = {place for place, body in run.bodies.items() if word in body}
-    if not named:
-        return run.entries
-    return [
-        entry
-        for entry in run.entries
-        if (entry.queue, entry.message) in named
-        or entry.key == violation.key
-        or (entry.level != "broker" and not entry.message and entry.key is None)
-    ]
+def replay_command(failure: Failure) -> str:
+    """What to type, or hand to `replay`."""
+    return f"{failure.replay_by}{replay_token(failure)}"
 
 
 def _lines(failure: Failure) -> Iterator[str]:
@@ -153,57 +123,66 @@ def _lines(failure: Failure) -> Iterator[str]:
             f"busframe: {violation.check} broken in {failure.name} at seed {failure.found.seed} "
             f"({failure.passed} seeds passed; profile {failure.profile}, {failure.backend})"
         )
-    yield f"  {violation.text}"
+    yield from _indented(violation.text, 2)
     others = [one for one in smallest.violations if one is not violation]
-    for other in others[:3]:
-        yield f"  also {other.check}: {other.text}"
+    for other in others[:_OTHERS_MAX]:
+        yield from _indented(f"also {other.check}: {other.text}", 2)
     if not failure.is_calm:
-        found, left = len(failure.found.fired), len(smallest.fired)
-        shrunk = f"{found} deviations -> {left} in {failure.shrink_runs} runs" if failure.shrink_runs else f"{left}"
-        yield f"  smallest script ({shrunk}):"
-        for entry in smallest.fired:
-            yield f"    {describe(*entry)}"
-        if not smallest.fired:
-            yield f"    nothing: seed {smallest.seed} alone, in a calm world"
-    yield "  what happened:"
-    lines = timeline(relevant(smallest, violation), smallest.bodies, violation.entries)
-    if len(lines) > _LINES_MAX:
-        half = _LINES_MAX // 2
-        lines = [*lines[:half], f"... {len(lines) - 2 * half} more ...", *lines[-half:]]
-    for line in lines:
+        yield from _script(failure)
+    yield from _story(failure)
+    if not failure.is_calm:
+        yield f"  replay: {replay_command(failure)}"
+
+
+def _script(failure: Failure) -> Iterator[str]:
+    found, script = len(failure.found.fired), list(failure.smallest.fired)
+    shrunk = f" ({found} deviations -> {len(script)} in {failure.shrink_runs} runs)" if failure.shrink_runs else ""
+    if not script:
+        yield f"  smallest script{shrunk}: nothing; it is enough that chance falls as in seed {failure.smallest.seed}"
+        return
+    yield f"  smallest script{shrunk}:"
+    said: set[str] = set()
+    for site, key, answer in script[:_SCRIPT_MAX]:
+        yield f"    {describe(site, key, answer)}"
+        reason = why(site, answer)
+        if reason not in said:
+            said.add(reason)
+            yield from wrap(f"allowed: {reason}", _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 8)
+    if len(script) > _SCRIPT_MAX:
+        yield f"    and {len(script) - _SCRIPT_MAX} more"
+
+
+def _story(failure: Failure) -> Iterator[str]:
+    violation, run = failure.violation, failure.smallest
+    lines = narrate(run.entries, *pointed_at(failure))
+    messages = about(run.bodies, violation)
+    chosen = relevant(lines, messages, violation.key)
+    what = "all messages" if messages is None else ", ".join(f"{queue}#{nth}" for queue, nth in sorted(messages)[:4])
+    if messages is not None and len(messages) > 4:  # noqa: PLR2004 - as many as are named
+        what += ", ..."
+    yield f"  what happened to {what} (virtual seconds):"
+    for line in written(shortened(chosen), run.bodies):
         yield f"    {line}"
-    if not failure.is_calm:
-        yield f"  replay: {failure.replay_by}{replay_token(failure)}"
+    yield from _difference(failure)
 
 
-def _line(entry: Entry, bodies: dict[tuple[str, int], str], width: int) -> str:
-    what = f"{entry.queue}#{entry.message}" if entry.message else entry.queue
-    more: list[str] = []
-    if entry.delivery:
-        more.append(f"delivery {entry.delivery}")
-    if entry.until_us:
-        more.append(f"until t={entry.until_us / 1e6:.3f}")
-    if entry.kind == "sent" and entry.message:
-        body = bodies.get((entry.queue, entry.message), "")
-        more.append(body if len(body) <= _BODY_LENGTH else body[: _BODY_LENGTH - 3] + "...")
-    if entry.key is not None:
-        more.append(repr(entry.key))
-    if entry.text:
-        more.append(entry.text)
-    who = f"{entry.node or '(broker)':<{max(width, 8)}}"
-    return f"t={entry.at_us / 1e6:<12.6f} {who}  {entry.kind:<18} {what:<14} {', '.join(more)}".rstrip()
+def _difference(failure: Failure) -> Iterator[str]:
+    """Say where the run left the way that the calm run took."""
+    calm = failure.calm_entries
+    if not calm or failure.is_calm:
+        return
+    for one, other in zip_longest(failure.smallest.entries, calm):
+        if one != other:
+            here, there = (
+                written(narrate([entry], {}, {}), {})[0].strip() if entry else "its end" for entry in (one, other)
+            )
+            yield f"  first difference from the calm run: {' '.join(here.split())}"
+            yield f"    (calm: {' '.join(there.split())})"
+            return
 
 
-def _seconds(microseconds: int) -> str:
-    return f"{microseconds / 1e6:g} s"
-
-
-def _fault(answer: int) -> str:
-    words = {
-        NetFault.LOST_ANSWER: "takes effect, and its answer is lost",
-        NetFault.LOST_REQUEST: "is lost on its way",
-        NetFault.THROTTLED: "is throttled",
-        NetFault.UNAVAILABLE: "is answered with 503, and nothing is done",
-        NetFault.TIMEOUT: "takes effect, and the caller waits for an answer until it times out",
-    }
-    return words.get(NetFault(answer), str(answer)) if answer in list(NetFault) else "is lost on its way"
+def _indented(text: str, width: int) -> Iterator[str]:
+    first, *rest = text.splitlines() or [""]
+    yield f"{'':{width}}{first}"
+    for line in rest[:_TEXT_LINES_MAX]:
+        yield f"{'':{width + 2}}{line}"

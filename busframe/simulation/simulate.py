@@ -26,6 +26,7 @@ from busframe_emulator.delivery.profiles import PROFILES, Profile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from busframe.simulation.record import Entry
     from busframe.simulation.running import Backend
     from busframe.simulation.sealing import Threads
     from busframe.simulation.trying import Run, Scenario
@@ -133,9 +134,11 @@ class _Search:
         self._name = name
         self._shrinks = shrink
         self._runs_max = runs_max
+        self._calm_entries: Sequence[Entry] = ()
 
     def run(self, seeds: Sequence[int], determinism: Determinism) -> Summary:
         calm = try_calmly(self._setting)
+        self._calm_entries = calm.entries
         if calm.violations:
             self._fail(calm, None, passed=0)
         deviations = tried = 0
@@ -182,6 +185,7 @@ class _Search:
                 smallest=smallest,
                 violation=smallest.violations[0] if smallest.violations else violation,
                 shrink_runs=runs,
+                calm_entries=self._calm_entries,
             )
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from busframe.simulation.errors import SimulationError
 from busframe.simulation.running import Conditions, run_in_virtual_time
 from busframe.simulation.sim import Sim, entered
-from busframe.simulation.verdicts import DEFAULT_CHECKS, Outcome, Violation
+from busframe.simulation.verdicts import DEFAULT_CHECKS, Outcome, Violation, raised_text
 from busframe.simulation.world import open_world
 from busframe_emulator.delivery import CALM
 from busframe_emulator.delivery.choosers import Guarded, Layered, Random, Recording, Scripted
@@ -118,7 +118,7 @@ def _try(setting: Setting, chooser: Chooser, run: Run, *, calm: Outcome | None, 
             try:
                 await setting.scenario(sim)
             except Exception as error:  # noqa: BLE001 - found, as what a check finds
-                raised.append(Violation(check=type(error).__name__, text=f"the scenario raised {error!r}"))
+                raised.append(Violation(check=type(error).__name__, text=raised_text(error)))
             run.outcome = await sim.outcome()
             run.sometimes = sim.sometimes_seen
             if calm is None:

@@ -149,5 +149,10 @@ DEFAULT_CHECKS: Sequence[Check] = (nothing_left, at_least_once, no_phantom, conv
 """What every scenario is asked unless it says otherwise. Effects may be repeated: delivery is at least once."""
 
 
+def raised_text(error: Exception) -> str:
+    """What to say of a scenario that raised something."""
+    return f"the scenario raised {type(error).__name__}: {error}"
+
+
 def _when(entries: Sequence[Entry]) -> str:
     return ", ".join(f"t={entry.at_us / 1e6:.3f} by {entry.node or 'the scenario'}" for entry in entries)

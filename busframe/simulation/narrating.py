@@ -1,0 +1,184 @@
+"""A record as lines for people: what belongs together on one line, what matters marked, and no more than fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from busframe.simulation.record import Entry
+    from busframe.simulation.verdicts import Violation
+
+LINES_MAX: Final = 36
+_AROUND: Final = 2
+_BODY_LENGTH: Final = 60
+
+# What the broker did and what a node heard of it, in the same instant, are one thing to a reader.
+_HEARD: Final = {"received": "delivered", "acknowledged": "deleted", "released": "visibility_changed"}
+_QUIET: Final = frozenset({"queue_created"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line.
+
+    Attributes:
+        number: of its entry in the record.
+        until_us: until when the message is hidden by this; 0 if it is not.
+        marks: what is to be pointed at.
+    """
+
+    number: int
+    entry: Entry
+    until_us: int
+    marks: tuple[str, ...]
+
+
+def narrate(entries: Sequence[Entry], marks: Mapping[int, str], violations: Mapping[int, str]) -> list[Line]:
+    """Make lines of a record.
+
+    Args:
+        entries: the record.
+        marks: by number, what to say of an entry: where a deviation shows.
+        violations: by number, which check an entry breaks.
+    """
+    absorbed = _absorbed(entries)
+    lines: list[Line] = []
+    for number, entry in enumerate(entries):
+        if entry.kind in _QUIET or number in absorbed.values():
+            continue
+        broker = absorbed.get(number)
+        said = [mark for mark in (marks.get(number), marks.get(broker) if broker is not None else None) if mark]
+        if number in violations:
+            said.append(violations[number])
+        until_us = entry.until_us if broker is None else entries[broker].until_us
+        lines.append(Line(number, entry, until_us, tuple(said)))
+    return lines
+
+
+def _absorbed(entries: Sequence[Entry]) -> dict[int, int]:
+    """By the number of what a node heard, the number of what the broker did, where that was in the same instant."""
+    done: dict[tuple[object, ...], int] = {}
+    absorbed: dict[int, int] = {}
+    for number, entry in enumerate(entries):
+        key = (entry.queue, entry.message, entry.delivery, entry.at_us)
+        if entry.level == "broker":
+            done[entry.kind, *key] = number
+        elif entry.kind in _HEARD and (number_of := done.pop((_HEARD[entry.kind], *key), None)) is not None:
+            absorbed[number] = number_of
+    return absorbed
+
+
+def about(bodies: Mapping[tuple[str, int], str], violation: Violation) -> set[tuple[str, int]] | None:
+    """Which messages a violation is about: those whose bodies name its key. None: all, since nothing tells."""
+    if violation.key is None or isinstance(violation.key, bool):
+        return None
+    # The last part of a key such as ("account", 3) is the one that tells messages apart.
+    parts = cast("tuple[object, ...]", violation.key) if isinstance(violation.key, tuple) else (violation.key,)
+    word = str(parts[-1]) if parts else ""
+    named = {place for place, body in bodies.items() if word and _names(body, word)}
+    named |= {(entry.queue, entry.message) for entry in violation.entries if entry.message}
+    return named or None
+
+
+def relevant(lines: Iterable[Line], messages: set[tuple[str, int]] | None, key: object) -> list[Line]:
+    """The lines that have to do with some messages, or with a key, or with the lives of nodes."""
+    if messages is None:
+        return list(lines)
+    return [
+        line
+        for line in lines
+        if line.marks
+        or (line.entry.queue, line.entry.message) in messages
+        or (line.entry.key == key and key is not None)
+        or (line.entry.level == "app" and not line.entry.message and line.entry.key is None)
+    ]
+
+
+def shortened(lines: Sequence[Line], *, most: int = LINES_MAX) -> list[Line | int]:
+    """At most so many lines: those with marks and what is around them first. A number: so many are left out there."""
+    if len(lines) <= most:
+        return list(lines)
+    chosen = _chosen(lines, most)
+    shown: list[Line | int] = []
+    for index, line in enumerate(lines):
+        if index in chosen:
+            shown.append(line)
+        elif shown and isinstance(shown[-1], int):
+            shown[-1] += 1
+        else:
+            shown.append(1)
+    return shown
+
+
+def _chosen(lines: Sequence[Line], most: int) -> set[int]:
+    chosen: set[int] = set()
+    marked = [index for index, line in enumerate(lines) if line.marks]
+    for around in (0, _AROUND):
+        for index in marked:
+            wanted = set(range(max(index - around, 0), min(index + around + 1, len(lines))))
+            if len(chosen | wanted) <= most:
+                chosen |= wanted
+    rest = (index for index in range(len(lines)) if index not in chosen)
+    return chosen | set(islice(rest, most - len(chosen)))
+
+
+def written(lines: Iterable[Line | int], bodies: Mapping[tuple[str, int], str]) -> list[str]:
+    """Write lines out, one below the other."""
+    known = list(lines)
+    shown = [line for line in known if isinstance(line, Line)]
+    width = max((len(line.entry.node or "(broker)") for line in shown), default=0)
+    place = max((len(_place(line.entry)) for line in shown), default=0)
+    return [
+        f"... {line} more ..." if isinstance(line, int) else _text(line, bodies, width=width, place=place)
+        for line in known
+    ]
+
+
+def _text(line: Line, bodies: Mapping[tuple[str, int], str], *, width: int, place: int) -> str:
+    entry = line.entry
+    head = f"{entry.at_us / 1e6:>11.6f}  {entry.node or '(broker)':<{width}}  {entry.kind:<12} {_place(entry):<{place}}"
+    text = f"{head}  {', '.join(details(line, bodies))}".rstrip()
+    return f"{text:<88}  << {', '.join(line.marks)}" if line.marks else text
+
+
+def details(line: Line, bodies: Mapping[tuple[str, int], str]) -> list[str]:
+    """What else there is to say of a line."""
+    entry = line.entry
+    more: list[str] = []
+    if entry.delivery:
+        more.append(f"delivery {entry.delivery}")
+    if line.until_us:
+        more.append(
+            f"hidden until {line.until_us / 1e6:g}" if entry.kind != "paused" else f"until {line.until_us / 1e6:g}"
+        )
+    if entry.kind == "sent" and entry.message:
+        more.append(_short(bodies.get((entry.queue, entry.message), "")))
+    if entry.key is not None:
+        more.append(repr(entry.key))
+    if entry.text:
+        more.append(_short(entry.text))
+    return more
+
+
+def _place(entry: Entry) -> str:
+    return f"{entry.queue}#{entry.message}" if entry.message else entry.queue
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _BODY_LENGTH else line[: _BODY_LENGTH - 3] + "..."
+
+
+def _names(body: str, word: str) -> bool:
+    """Whether a word stands in a body by itself: order 1 is not order 10."""
+    start = body.find(word)
+    while start >= 0:
+        before, after = body[start - 1 : start], body[start + len(word) : start + len(word) + 1]
+        if not (before.isalnum() and word[0].isalnum()) and not (after.isalnum() and word[-1].isalnum()):
+            return True
+        start = body.find(word, start + 1)
+    return False

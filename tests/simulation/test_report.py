@@ -1,0 +1,116 @@
+"""What a report says to somebody who has never seen one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from simulation.apps import ORDERS, naive, send_orders
+
+from busframe.message import Acknowledge
+from busframe.simulation import Sim, SimulationFailedError, exactly_once, simulate
+from busframe.simulation.deviations import describe, marks, why
+from busframe.simulation.narrating import about, narrate, shortened, written
+from busframe.simulation.record import Entry
+from busframe.simulation.verdicts import Violation
+from busframe_emulator.delivery.profiles import CALM_PROFILE
+from busframe_emulator.delivery.scripts import Script
+from busframe_emulator.delivery.sites import SITES, NetFault
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from busframe.simulation.nodes import Incarnation
+
+
+def report_of(script: Script) -> list[str]:
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(naive, seeds=1, profile=CALM_PROFILE, script=script)
+    return str(caught.value).splitlines()
+
+
+def test_a_report_says_what_broke_why_that_is_allowed_what_happened_and_how_to_replay() -> None:
+    lines = report_of(Script([("recv.dup", ("orders", 1, 1), 1)]))
+    assert lines[0] == "busframe: exactly_once broken in naive at seed 0 (0 seeds passed; profile calm, asyncio)"
+    assert lines[1].startswith("  'order 0' has 2 effects: ")
+    assert "    message 1 of orders is delivered twice (delivery 1 leaves a copy visible)" in lines
+    assert any(line.startswith("      allowed: a standard queue delivers at least once") for line in lines)
+    assert any(line.endswith("<< leaves a copy visible") for line in lines)
+    assert any(line.endswith("<< duplicate") for line in lines)
+    assert sum(line.endswith("<< exactly_once") for line in lines) == 2
+    assert any(line.startswith("  first difference from the calm run: ") for line in lines)
+    assert lines[-1].startswith("  replay: bf1.")
+    assert len(lines) <= 40
+    assert max(map(len, lines[:-1])) <= 120
+
+
+def test_only_what_concerns_the_key_is_shown() -> None:
+    lines = report_of(Script([("recv.dup", ("orders", 1, 1), 1)]))
+    assert "  what happened to orders#1 (virtual seconds):" in lines
+    assert not [line for line in lines if "orders#2" in line]
+
+
+def test_a_long_story_is_cut_to_what_is_marked_and_what_is_around_it() -> None:
+    entries = [Entry(number, "app", "note", "test", text=f"line {number}") for number in range(500)]
+    lines = written(shortened(narrate(entries, {250: "duplicate"}, {400: "exactly_once"})), {})
+    assert len(lines) <= 40
+    assert any("line 250" in line and line.endswith("<< duplicate") for line in lines)
+    assert any("line 399" in line for line in lines)
+    assert any(line.endswith("more ...") for line in lines)
+
+
+def test_what_the_broker_did_and_a_node_heard_at_once_is_one_line() -> None:
+    entries = [
+        Entry(0, "broker", "delivered", "", "orders", 1, 1, until_us=30_000_000),
+        Entry(0, "client", "received", "worker", "orders", 1, 1),
+        Entry(1, "broker", "delivered", "", "orders", 2, 1, until_us=30_000_000),
+    ]
+    lines = written(narrate(entries, {0: "duplicate"}, {}), {})
+    assert [line.split()[1:3] for line in lines] == [["worker", "received"], ["(broker)", "delivered"]]
+    assert "hidden until 30" in lines[0]
+    assert lines[0].endswith("<< duplicate")
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [("order 1", {1}), (("order", 1), {1, 3}), (10, {2}), (None, None), ("nowhere", None)],
+)
+def test_the_messages_of_a_key_are_those_whose_bodies_name_it(key: Hashable, shown: set[int] | None) -> None:
+    bodies = {("orders", 1): '{"id": "order 1"}', ("orders", 2): '{"id": "order 10"}', ("orders", 3): '{"n": 1}'}
+    violation = Violation(check="any", text="", key=key)
+    assert about(bodies, violation) == (shown and {("orders", number) for number in shown})
+
+
+@pytest.mark.parametrize("site", list(SITES))
+def test_every_site_is_described_and_has_a_reason(site: str) -> None:
+    assert "1" in describe(site, ("orders", 1, 1), 1)
+    assert why(site, 1)
+
+
+@pytest.mark.parametrize("fault", list(NetFault))
+def test_every_fault_of_a_call_has_a_reason_of_its_own(fault: NetFault) -> None:
+    assert why("net", fault) != why("net", fault % len(NetFault) + 1)
+    assert str(int(fault)) not in describe("net", ("api", "send", 9), fault)
+
+
+def test_a_crash_and_a_lost_answer_are_marked_where_they_show() -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders")
+        sim.check(exactly_once)
+
+        async def worker(me: Incarnation) -> None:
+            while True:
+                for received in await me.backend.receive(ORDERS, limit=1, wait_s=20, lease_s=30):
+                    sim.effect(received.body)
+                    await me.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt)])
+
+        sim.node("worker", worker)
+        await send_orders(sim, 1)
+        await sim.quiesce()
+
+    lost = Script([("net", ("test", "send", 1), NetFault.LOST_ANSWER), ("node.crash", ("worker", 1), 5_000_000)])
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(scenario, seeds=1, profile=CALM_PROFILE, script=lost, shrink=False)
+    run = caught.value.failure.smallest
+    said = {run.entries[number].kind: mark for number, mark in marks(run.entries, run.fired).items()}
+    assert said == {"failure": "lost", "killed": "crash"}
