@@ -77,7 +77,8 @@ def about(bodies: Mapping[tuple[str, int], str], violation: Violation) -> set[tu
     if violation.key is None or isinstance(violation.key, bool):
         return None
     # The last part of a key such as ("account", 3) is the one that tells messages apart.
-    parts = cast("tuple[object, ...]", violation.key) if isinstance(violation.key, tuple) else (violation.key,)
+    key: object = violation.key
+    parts = cast("tuple[object, ...]", key) if isinstance(key, tuple) else (key,)
     word = str(parts[-1]) if parts else ""
     named = {place for place, body in bodies.items() if word and _names(body, word)}
     named |= {(entry.queue, entry.message) for entry in violation.entries if entry.message}
