@@ -177,6 +177,15 @@ def test_a_port_that_is_none_is_refused_by_name(port: str, capsys: pytest.Captur
     assert f"'{port}' is not a port: 0 to 65535" in capsys.readouterr().err
 
 
+def test_without_its_extra_it_names_it() -> None:
+    program = (
+        "import sys; sys.modules['httptools'] = None; from busframe_emulator.__main__ import main; sys.exit(main([]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
+    needs = "busframe emulator needs the package 'httptools': pip install 'busframe[emulator]'\n"
+    assert (ended.returncode, ended.stderr) == (1, needs)
+
+
 @pytest.mark.parametrize(("option", "text"), [("--account=12", "twelve digits"), ("--region=", "a region has")])
 def test_a_place_that_is_none_is_refused_by_name(option: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([option, "--port=0"]) == 1
