@@ -84,10 +84,9 @@ def sqs_client(sqs: EmulatedSqs) -> Any:
 @pytest.fixture
 def sqs_emulator(sqs_limits: Mapping[str, LimitValue]) -> Iterator[SqsEmulator]:
     """An SQS behind HTTP, with no queues yet."""
-    from busframe_emulator.limits import make_limits
     from busframe_emulator.server.thread import run_in_thread
 
-    with run_in_thread(limits=make_limits(sqs_limits)) as server:
+    with run_in_thread(limits=sqs_limits) as server:
         emulator = SqsEmulator(server)
         yield emulator
         emulator.close()

@@ -12,6 +12,7 @@ from busframe_emulator.engine import Limits
 from busframe_emulator.limits import DEFAULTS, make_limits, parse_limits
 from busframe_emulator.server.command import main
 from busframe_emulator.server.configuration import ConfigurationError, read_configuration
+from busframe_emulator.server.emulator import EmulatorServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,11 @@ def test_the_fixture_limits_the_sqs_in_process(sqs_client: Any) -> None:
 
 def test_the_fixture_limits_the_sqs_behind_http(sqs_emulator: SqsEmulator) -> None:
     check_in_flight_limit(sqs_emulator.client())
+
+
+def test_a_server_takes_limits_by_name_and_refuses_others() -> None:
+    with pytest.raises(ValueError, match="there is no limit 'in_flight'; there are in_flight_max"):
+        EmulatorServer(limits={"in_flight": 2})
 
 
 def test_windows_that_only_slow_tests_down_are_switched_off_by_name() -> None:

@@ -220,6 +220,11 @@ def test_flushing_needs_data() -> None:
         EmulatorServer(flush=True)
 
 
+def test_a_directory_without_a_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="the name of the data directory is empty"):
+        EmulatorServer(data="")
+
+
 def test_a_missing_package_is_named_with_the_extra_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiosqlite", None)
     assert refusal(tmp_path) == (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine import Engine
 from busframe_emulator.engine.ids import Ids
+from busframe_emulator.engine.settings import Limits
 from busframe_emulator.server.clock import Clock
 from busframe_emulator.server.connection import SWEEP_S, Connection, Shared, VerifyingConnection
 from busframe_emulator.server.driver import Driver
@@ -17,11 +18,11 @@ from busframe_emulator.server.routes import Routes
 from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION, Callers, check_public_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from busframe_emulator.api.guard import Guard
-    from busframe_emulator.engine.settings import Limits
+    from busframe_emulator.limits import LimitValue
     from busframe_emulator.server.access_log import AccessLog
     from busframe_emulator.server.browsers import Browsers
     from busframe_emulator.server.configuration import QueuePlan
@@ -40,7 +41,7 @@ class EmulatorServer:
 
     Args:
         region, account: of requests whose signature names none.
-        limits: of the engine; None for those of AWS.
+        limits: of the engine, also by name (`limits` has the names); None for those of AWS.
         log: prints a line for every request; None prints nothing.
         control_token: what `/_busframe/` and `/metrics` ask for; None lets this machine in, and no other.
         manual_clock: let time stand still until somebody moves it.
@@ -64,7 +65,7 @@ class EmulatorServer:
         *,
         region: str = DEFAULT_REGION,
         account: str = DEFAULT_ACCOUNT,
-        limits: Limits | None = None,
+        limits: Limits | Mapping[str, LimitValue] | None = None,
         log: AccessLog | None = None,
         control_token: str | None = None,
         manual_clock: bool = False,
@@ -84,6 +85,8 @@ class EmulatorServer:
             )
         if control_token == "":
             raise ValueError("the control token is empty")
+        if data == "":
+            raise ValueError("the name of the data directory is empty")
         if flush and data is None:
             raise ValueError("there is nothing to flush to the disk where no data is kept")
         self._cors = cors
@@ -92,7 +95,7 @@ class EmulatorServer:
         self._public_url = None if public_url is None else check_public_url(public_url)
         self._keys = keys
         self._enforce_policies = enforce_policies
-        self._limits = limits
+        self._limits = limits if limits is None or isinstance(limits, Limits) else _read_limits(limits)
         self._engine = self._new_engine()
         self._callers = Callers(region=region, account=account, public_url=self._public_url)
         self._renderer = Renderer(_salt())
@@ -242,6 +245,12 @@ class EmulatorServer:
         for connection in list(self._shared.connections):
             connection.sweep()
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+
+def _read_limits(given: Mapping[str, LimitValue]) -> Limits:
+    from busframe_emulator.limits import make_limits  # few set any
+
+    return make_limits(given)
 
 
 def _salt() -> int:

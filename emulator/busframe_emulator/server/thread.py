@@ -14,11 +14,12 @@ from busframe_emulator.server.emulator import EmulatorServer
 from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from busframe_emulator.engine.settings import Limits
+    from busframe_emulator.limits import LimitValue
     from busframe_emulator.server.configuration import QueuePlan
     from busframe_emulator.wire.verified import Keys
 
@@ -84,7 +85,7 @@ def run_in_thread(
     *,
     region: str = DEFAULT_REGION,
     account: str = DEFAULT_ACCOUNT,
-    limits: Limits | None = None,
+    limits: Limits | Mapping[str, LimitValue] | None = None,
     control_token: str | None = None,
     manual_clock: bool = False,
     queues: Sequence[QueuePlan] = (),
