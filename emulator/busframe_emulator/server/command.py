@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio  # noqa: TID251 - the server is what owns the loop
 import errno
+import os
 import signal
 import sys
 from functools import partial
@@ -48,7 +49,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"busframe emulator: {error}", file=sys.stderr)  # noqa: T201 - this is a program
         return 1
     except OSError as error:
-        reason = error.strerror or error
+        # asyncio's own text says the address once more, as Python would write it; a name's failures are negative.
+        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or error
         hint = " (--port 0 takes a free one)" if error.errno == errno.EADDRINUSE else ""
         print(f"busframe emulator: cannot listen on {options.host}:{options.port}: {reason}{hint}", file=sys.stderr)  # noqa: T201
         return 1
