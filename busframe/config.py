@@ -7,6 +7,7 @@ own business (a path, a region), and a parameter that the backend does not know 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -95,9 +96,14 @@ def inbox_factory(scheme: str) -> InboxFactory:
 
 def has_inbox(scheme: str) -> bool:
     """Tell whether an inbox is installed for a URL scheme."""
-    return scheme in entry_points(group="busframe.inboxes").names
+    try:
+        _load("busframe.inboxes", scheme)
+    except UnknownBackendError:
+        return False
+    return True
 
 
+@lru_cache(maxsize=256)  # Reading what is installed takes milliseconds, and what raises is not remembered.
 def _load(group: str, scheme: str) -> object:
     installed = entry_points(group=group)
     if scheme not in installed.names:

@@ -46,6 +46,7 @@ _WORDS: Final[Mapping[str, Callable[[Key, int], str]]] = {
     "purge.reach": lambda key, _: f"purge {key[1]} of {key[0]} takes messages that were sent after it, too",
     "queue.lag": lambda key, answer: f"queue {key[0]} is {key[1]} {_seconds(answer)} later",
     "net": lambda key, answer: f"{key[0]}: call {key[2]} of {key[1]} {_fault(answer)}",
+    "net.outage": lambda key, answer: f"{key[0]}: every {key[1]} fails for {_seconds(answer)}, from number {key[2]} on",
     "net.request": lambda key, answer: f"{key[0]}: the request of {key[1]} {key[2]} takes {_seconds(answer)}",
     "net.answer": lambda key, answer: f"{key[0]}: the answer to {key[1]} {key[2]} takes {_seconds(answer)}",
     "batch.partial": lambda key, _: f"{key[0]}: entry {key[2]} of batch {key[1]} fails, and nothing is done for it",
@@ -71,6 +72,7 @@ _WHY: Final[Mapping[str, str]] = {
     "purge.lag": f"a purge takes up to 60 seconds (PurgeQueue, {_API})",
     "purge.reach": f"what is sent while a purge goes on may be gone with it (PurgeQueue, {_API})",
     "queue.lag": f"a queue is there a second after its creation, gone up to 60 seconds after its deletion ({_API})",
+    "net.outage": "a service can be away for a while, or for one kind of call",
     "net.request": "a request may take its time, or be tried again by the client underneath",
     "net.answer": "an answer may take its time",
     "batch.partial": f"entries of a batch fail one by one, under HTTP 200 (SendMessageBatch, {_API})",
@@ -117,6 +119,9 @@ def marks(entries: Sequence[Entry], script: Iterable[tuple[str, Key, int]]) -> d
     return found
 
 
+_PLAIN_MARKS: Final[Mapping[str, str]] = {"paused": "stands still", "outage": "out of reach"}
+
+
 def _mark(entry: Entry, script: Mapping[tuple[str, Key], int], life: int) -> str | None:  # noqa: PLR0911 - a table
     place, delivery = (entry.queue, entry.message), entry.delivery
     match entry.kind:
@@ -136,10 +141,8 @@ def _mark(entry: Entry, script: Mapping[tuple[str, Key], int], life: int) -> str
             return "crash"
         case "stopped" if ("node.stop", (entry.node, life)) in script:
             return "stop"
-        case "paused":
-            return "stands still"
-        case _:
-            return None
+        case kind:
+            return _PLAIN_MARKS.get(kind)
 
 
 def _seconds(microseconds: int) -> str:

@@ -1,7 +1,7 @@
 """A node's way to the broker: where requests and answers get lost, late or refused.
 
 It implements the backend contract around the broker that all nodes share. A node that was killed has no way any more:
-its calls neither fail nor end, as in a power cut nobody is left to see an error.
+its calls end the program, as in a power cut nobody is left to see an error.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from busframe import runtime
 from busframe.errors import BackendError, ThrottledError, UnavailableError
 from busframe.message import Acknowledge, Failed
+from busframe.simulation.errors import SeveredError
 from busframe.simulation.record import Entry
 from busframe_emulator.delivery.sites import NetFault
 
@@ -39,6 +41,7 @@ R = TypeVar("R")
 E = TypeVar("E")
 
 _SECOND_US: Final = 1_000_000
+_BROKER: Final = frozenset(("send", "receive", "settle", "extend"))
 TIMEOUT_S: Final = 30.0
 """How long a client waits for an answer that does not come, as boto3 is set here."""
 
@@ -52,6 +55,7 @@ class NodeBackend:
         self._node = incarnation.name
         self._broker = world.backend
         self._paused_until_us = 0
+        self._out_until_us: dict[str, int] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -69,8 +73,10 @@ class NodeBackend:
         return self._broker.recipients
 
     async def provision(self, plan: Plan) -> None:
-        """See `Backend.provision`. Never fails on its way: a program that cannot start is not what is on trial."""
-        await self._direct(lambda: self._broker.provision(plan))
+        """See `Backend.provision`. Never fails, and is done at once: a program that cannot start is not on trial."""
+        await self._require_alive()
+        with self._world.calm():
+            await self._broker.provision(plan)
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         """See `Backend.send`."""
@@ -78,7 +84,7 @@ class NodeBackend:
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `Backend.receive`."""
-        batch = await self._call(
+        batch = await self.call(
             "receive", queue, lambda: self._broker.receive(queue, limit=limit, wait_s=wait_s, lease_s=lease_s)
         )
         self._world.received(self._node, queue, batch)
@@ -139,7 +145,7 @@ class NodeBackend:
                 if world.choose("batch.partial", (self._node, nth, index)) is not None:
                     failed.add(index)
         if not failed:
-            return await self._call(operation, queue, lambda: call(list(batch)))
+            return await self.call(operation, queue, lambda: call(list(batch)))
 
         async def part() -> list[Any]:
             rest = [entry for index, entry in enumerate(batch) if index not in failed]
@@ -151,9 +157,16 @@ class NodeBackend:
                 for index in range(len(batch))
             ]
 
-        return await self._call(operation, queue, part)
+        return await self.call(operation, queue, part)
 
-    async def _call(self, operation: str, queue: QueueName, call: Callable[[], Awaitable[R]]) -> R:
+    async def call(self, operation: str, place: str, call: Callable[[], Awaitable[R]]) -> R:
+        """Reach for something that is not on this node, over whatever there is in between.
+
+        Args:
+            operation: the name of the call; the adversary counts calls by it.
+            place: what it is reached for, for people.
+            call: has the effect.
+        """
         await self._require_alive()
         world = self._world
         if world.ask is None and not self._paused_until_us:
@@ -162,15 +175,15 @@ class NodeBackend:
         key = (self._node, operation, nth)
         await self._stand_still(key)
         await self._travel("net.request", key)
-        fault = world.choose("net", key)
+        fault = NetFault.UNAVAILABLE if self._is_out(operation, key) else world.choose("net", key)
         if fault is not None and fault not in (NetFault.LOST_ANSWER, NetFault.TIMEOUT):
-            raise self._failure(operation, queue, fault)
+            raise self._failure(operation, place, fault)
         result = await call()
         await self._require_alive()
         if fault is not None:
             if fault == NetFault.TIMEOUT:
                 await runtime.sleep(TIMEOUT_S)
-            raise self._failure(operation, queue, fault)
+            raise self._failure(operation, place, fault)
         await self._travel("net.answer", key)
         await self._require_alive()
         return result
@@ -187,20 +200,31 @@ class NodeBackend:
         self._paused_until_us = 0
         await self._require_alive()
 
+    def _is_out(self, operation: str, key: tuple[str | int, ...]) -> bool:
+        """Begin an outage of the broker if one is due, for this node and this kind of call; tell whether one lasts."""
+        if operation not in _BROKER:
+            return False
+        outage_us = self._world.choose("net.outage", key)
+        if outage_us is not None and outage_us > 0:
+            self._out_until_us[operation] = self._world.now_us() + outage_us
+            self._world.note("outage", self._node, text=operation, until_us=self._out_until_us[operation])
+        return self._world.now_us() < self._out_until_us.get(operation, 0)
+
     async def _travel(self, site: str, key: tuple[str | int, ...]) -> None:
         delay_us = self._world.choose(site, key)
         if delay_us is not None and delay_us > 0:
             await runtime.sleep(delay_us / _SECOND_US)
             await self._require_alive()
 
-    def _failure(self, operation: str, queue: QueueName, fault: int) -> BackendError:
+    def _failure(self, operation: str, place: str, fault: int) -> BackendError:
         world = self._world
         name = NetFault(fault).name.lower().replace("_", " ") if fault in list(NetFault) else "lost request"
-        world.record.add(Entry(world.now_us(), "client", "failure", self._node, queue, text=f"{operation}: {name}"))
+        world.record.add(Entry(world.now_us(), "client", "failure", self._node, place, text=f"{operation}: {name}"))
         if fault == NetFault.THROTTLED:
-            return ThrottledError(f"{operation} on {queue}: too many requests")
-        return UnavailableError(f"{operation} on {queue}: {name}")
+            return ThrottledError(f"{operation} on {place}: too many requests")
+        return UnavailableError(f"{operation} on {place}: {name}")
 
     async def _require_alive(self) -> None:
         if self._incarnation.severed:
-            await anyio.sleep_forever()
+            await anyio.lowlevel.checkpoint()  # Here a program that is cancelled ends.
+            raise SeveredError

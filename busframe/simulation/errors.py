@@ -64,5 +64,9 @@ class LivelockError(SimulationError):
         self.waiting = tuple(waiting)
 
 
+class SeveredError(BaseException):
+    """Ends a program on a node that was killed, wherever it reaches for the world. No `except Exception` sees it."""
+
+
 class NondeterminismError(SimulationError):
     """The same seed, run twice, went two ways."""

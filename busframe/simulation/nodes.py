@@ -1,22 +1,25 @@
 """Nodes: programs that are started, stopped, killed and started again.
 
 A node that is *stopped* is cancelled: its clean-up runs, and reaches the broker. One that is *killed* is cut off from
-the broker first, and then cancelled: whatever its clean-up tries has no effect, as after a power cut. A node whose
-program raises is started again, as a supervisor would.
+the broker first, and then cancelled, without regard to its shields: no handler goes on behind one, and whatever its
+clean-up tries has no effect, as after a power cut. A node whose program raises is started again, as a supervisor would.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import anyio
+from anyio._core._eventloop import get_async_backend
 
 from busframe import runtime
 from busframe.simulation.edge import NodeBackend
 from busframe.simulation.world import acting
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from busframe.simulation.world import World
 
@@ -45,6 +48,13 @@ class Incarnation:
         self.backend = NodeBackend(world, self)
         self.scope = anyio.CancelScope()
         self.end: End = "ended"
+        self.shields: list[anyio.CancelScope] = []
+
+    def sever(self) -> None:
+        """Cut it off from the world, and take away its shields."""
+        self.severed = True
+        for scope in self.shields:
+            scope.shield = False
 
 
 class Node:
@@ -84,7 +94,7 @@ class Node:
     def kill(self) -> None:
         """Cut the power."""
         if self._current is not None:
-            self._current.severed = True
+            self._current.sever()
             self._finish("killed")
 
     def stop(self) -> None:
@@ -120,14 +130,18 @@ class Node:
                         at_us = world.choose(site, (self.name, incarnation.number))
                         if at_us is not None:
                             fates.start_soon(_at, at_us, incarnation, fate)
-                with incarnation.scope:
-                    try:
+                try:
+                    with incarnation.scope:
                         await self._program(incarnation)
-                    except Exception as error:  # noqa: BLE001 - a supervisor starts it again
-                        if not incarnation.severed:
-                            self.failures.append(error)
-                            incarnation.end = "failed"
-                            world.note("failed", self.name, text=repr(error))
+                except BaseException as error:
+                    if incarnation.severed and not isinstance(error, anyio.get_cancelled_exc_class()):
+                        pass  # Nobody is left to see it.
+                    elif isinstance(error, Exception):
+                        self.failures.append(error)
+                        incarnation.end = "failed"
+                        world.note("failed", self.name, text=repr(error))
+                    else:
+                        raise
                 fates.cancel_scope.cancel()
         finally:
             acting.reset(token)
@@ -137,6 +151,28 @@ class Node:
         self._restart_now = anyio.Event()
         with anyio.move_on_after((RESTART_US if drawn is None else max(drawn, 0)) / _SECOND_US):
             await self._restart_now.wait()
+
+
+@contextmanager
+def breakable_shields() -> Generator[None, None, None]:
+    """Know of the shields of programs, so that a power cut goes through them. Inside a running event loop."""
+    backend: Any = get_async_backend()
+    make = backend.create_cancel_scope
+
+    def make_known(*, deadline: float = math.inf, shield: bool = False) -> anyio.CancelScope:
+        incarnation = acting.get(None) if shield else None
+        if incarnation is None:
+            return cast("anyio.CancelScope", make(deadline=deadline, shield=shield))
+        scope = cast("anyio.CancelScope", make(deadline=deadline, shield=not incarnation.severed))
+        incarnation.shields.append(scope)
+        return scope
+
+    own = cast("object", vars(backend)["create_cancel_scope"])
+    backend.create_cancel_scope = make_known
+    try:
+        yield
+    finally:
+        backend.create_cancel_scope = own
 
 
 async def _at(at_us: int, incarnation: Incarnation, fate: Callable[[], None]) -> None:

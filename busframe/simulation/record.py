@@ -4,7 +4,7 @@
 |--------|------------------------------------------------------------------------------------------------|
 | broker | the engine's events (`busframe_emulator.engine.events`): sent, delivered, deleted, moved, ...  |
 | client | `received`, `acknowledged`, `released`: who; `failure`: what a node saw of a call that failed  |
-| app    | `accepted`, `effect`, `note`; `started`, `killed`, `stopped`, `failed`, `paused`: of a node    |
+| app    | `accepted`, `effect`, `note`; `started`, `killed`, `stopped`, `failed`, `paused`,... of a node |
 """
 
 from __future__ import annotations

@@ -17,9 +17,10 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, cast
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from busframe import runtime
@@ -27,6 +28,8 @@ from busframe.simulation.errors import SimulationEscapeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+R = TypeVar("R")
 
 Threads = Literal["forbid", "inline"]
 """What becomes of a function that is to run in a thread: it is refused, or run in place after one step."""
@@ -59,6 +62,8 @@ def sealed(now_s: Callable[[], float], *, seed: int, threads: Threads) -> Genera
         exchange(os, "urandom", chance.randbytes)
         exchange(random, "_urandom", chance.randbytes)  # of SystemRandom, and so of secrets
         exchange(runtime, "_ids", random.Random(seed))  # noqa: S311 - names, not secrets
+        # What the bus itself has done in threads is short: SQLite's calls for an inbox.
+        exchange(runtime, "run_blocking", _run_blocking_in_place)
         exchange(anyio.to_thread, "run_sync", to_thread("anyio.to_thread.run_sync"))
         exchange(asyncio, "to_thread", to_thread("asyncio.to_thread"))
         if trio := sys.modules.get("trio"):
@@ -82,12 +87,17 @@ class _Exchange:
     def __call__(self, owner: Any, name: str, replacement: object) -> None:
         # A method that a class inherits is taken away again, not written down in it.
         own = name in vars(owner)
-        before = getattr(owner, name)
+        before = cast("object", vars(owner)[name]) if own else None
         setattr(owner, name, replacement)
         if own:
             self._patches.callback(setattr, owner, name, before)
         else:
             self._patches.callback(delattr, owner, name)
+
+
+async def _run_blocking_in_place(function: Callable[[], R], *, limiter: object = None) -> R:  # noqa: ARG001 - as runtime's
+    await anyio.lowlevel.checkpoint()
+    return function()
 
 
 def _refuse(what: str, instead: str) -> Callable[..., NoReturn]:

@@ -1,8 +1,10 @@
 """From a script that breaks something to the smallest one found that breaks the same thing.
 
-First whole families of faults are left out, then halves, quarters and so on down to single entries (ddmin: Zeller and
-Hildebrandt, "Simplifying and isolating failure-inducing input", 2002), then the answers that are left are made simple.
-Since a site that is not named is calm, no entry depends on another's presence for its meaning.
+First it is tried whether one fault is enough. Then whole families of faults are left out, then halves, quarters and so
+on down to single entries (ddmin: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002).
+Where some are left that must meet at one moment, a plain fault of one of their calls is tried in place of all. Last the
+answers that are left are made simple. Since a site that is not named is calm, no entry depends on another's presence
+for its meaning.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.delivery.scripts import Script
-from busframe_emulator.delivery.sites import SITES
+from busframe_emulator.delivery.sites import SITES, NetFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
     Entry = tuple[str, Key, int]
 
 RUNS_MAX: Final = 600
+
+STRONG: Final = frozenset(
+    {
+        *("recv.dup", "delete.zombie", "delete.stale", "purge.reach", "net", "net.outage", "batch.partial"),
+        *("node.crash", "node.stop", "node.pause", "app"),
+    }
+)
+"""Sites whose answers lose something, double it or hold it up, and so can break a program without any other."""
 
 
 class Shrinker:
@@ -41,14 +51,24 @@ class Shrinker:
 
     def shrink(self, script: Script) -> Script:
         """Find a smaller one; the script itself if there is none."""
-        entries = self._without_families(list(script))
-        entries = self._without_parts(entries)
+        entries = self._alone(list(script))
+        if len(entries) > 1:
+            entries = self._without_families(entries)
+            entries = self._without_parts(entries)
+            entries = self._instead(entries)
         entries = self._with_simple_answers(entries)
         return Script(entries)
 
-    def _without_families(self, entries: list[Entry]) -> list[Entry]:
+    def _alone(self, entries: list[Entry]) -> list[Entry]:
+        """Find one fault that does it alone; all of them if there is none, or it is none of those that can."""
         if self._breaks([]):
             return []
+        for entry in entries:
+            if entry[0] in STRONG and self._breaks([entry]):
+                return [entry]
+        return entries
+
+    def _without_families(self, entries: list[Entry]) -> list[Entry]:
         families = {SITES[site].family for site, _, _ in entries}
         by_size = sorted(families, key=lambda family: (-sum(SITES[e[0]].family == family for e in entries), family))
         for family in by_size:
@@ -73,6 +93,15 @@ class Shrinker:
                 parts = min(parts * 2, len(entries))
         if len(entries) == 1 and self._breaks([]):
             return []
+        return entries
+
+    def _instead(self, entries: list[Entry]) -> list[Entry]:
+        """Try to say with one lost answer what several say that must meet at one moment."""
+        if len(entries) > 2:  # noqa: PLR2004 - two are told in two lines
+            for site, key, _ in entries:
+                lost: Entry = ("net", key, NetFault.LOST_ANSWER)
+                if site in ("net.request", "net.answer") and self._breaks([lost]):
+                    return [lost]
         return entries
 
     def _with_simple_answers(self, entries: list[Entry]) -> list[Entry]:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 
 from busframe import runtime
 from busframe.backend import DeadLetters, Plan, QueueSpec
+from busframe.bus import Bus
 from busframe.errors import InvalidArgumentError
 from busframe.message import queue_name
+from busframe.simulation.inboxes import SharedInbox
 from busframe.simulation.nodes import Incarnation, Node
+from busframe.simulation.store import Store
 from busframe.simulation.verdicts import Outcome, Violation
 from busframe.simulation.world import acting
 from busframe_emulator.delivery.sites import SITES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Sequence
 
     from busframe.backend import Backend
-    from busframe.bus import Bus
     from busframe.config import BackendUrl
+    from busframe.inbox import Inbox
     from busframe.message import QueueName
     from busframe.session import Live
     from busframe.simulation.nodes import Program
+    from busframe.simulation.record import Entry
     from busframe.simulation.verdicts import Check
     from busframe.simulation.world import World
 
@@ -58,8 +64,10 @@ class Sim:
         self._checks: list[Check] = []
         self._sometimes: dict[str, bool] = {}
         self._states: dict[str, object] = {}
-        self._key_in_body: Callable[[str], Hashable] | None = None
+        self._keys_of: Callable[[str], Collection[Hashable]] = keys_in_body
         self._self = Incarnation(world, "test", 1)
+        self._inbox = SharedInbox(world)
+        self._stores: dict[str, Store] = {}
 
     # --- queues, nodes, connections ---------------------------------------------------------------------------------
 
@@ -95,20 +103,21 @@ class Sim:
             await self._world.backend.provision(Plan(queues=tuple(specs)))
         return queue
 
-    def node(self, name: str, program: Program, *, count: int = 1, mortal: bool = True) -> Sequence[Node]:
+    def node(self, name: str, program: Program | Bus, *, count: int = 1, mortal: bool = True) -> Sequence[Node]:
         """Start a program on nodes of its own; the adversary may stop and kill them, and they are started again.
 
         Args:
             name: of the node, or, with `count`, of `name[0]`, `name[1]`, ...
-            program: handed its `Incarnation`, whose `backend` is its way to the broker. When it returns, the node ends;
-                when it raises, it is started again.
+            program: a bus, whose handlers are run; or an async function of an `Incarnation`, whose `backend` is its way
+                to the broker. When it returns, the node ends; when it raises, it is started again.
             count: how many nodes run it.
             mortal: the adversary may stop and kill it.
         """
         if count < 1:
             raise InvalidArgumentError("count", count, "1 or more")
         names = [f"{name}[{index}]" for index in range(count)] if count > 1 else [name]
-        nodes = [Node(self._world, one, program, mortal=mortal) for one in names]
+        runs = partial(_serve, program) if isinstance(program, Bus) else program
+        nodes = [Node(self._world, one, runs, mortal=mortal) for one in names]
         self._nodes += nodes
         for node in nodes:
             self._world.tasks.start_soon(node.run, name=node.name)
@@ -118,6 +127,17 @@ class Sim:
     def backend(self) -> Backend:
         """The way to the broker of whoever asks: a node, or the scenario itself, which is the node `test`."""
         return self._incarnation().backend
+
+    def store(self, name: str, *, effects: bool = False) -> Store:
+        """A small transactional database, empty at first; all nodes share it, and it outlives them.
+
+        Args:
+            name: the same name is the same database.
+            effects: whatever is put under a key is an effect of that key; see `effect`.
+        """
+        if name not in self._stores:
+            self._stores[name] = Store(self._world, name, self._self, effects=effects)
+        return self._stores[name]
 
     @asynccontextmanager
     async def connect(self, bus: Bus) -> AsyncGenerator[Live, None]:
@@ -159,8 +179,12 @@ class Sim:
         self._checks += checks
 
     def read_keys(self, key_in_body: Callable[[str], Hashable]) -> None:
-        """Say how to read a key from a message's body, so that keys in dead-letter queues are known."""
-        self._key_in_body = key_in_body
+        """Say how to read a key from a message's body, so that it is known which keys are in dead-letter queues.
+
+        Without it, what a body names is taken to be a key: the body itself, or, where that is a JSON object, each value
+        in it.
+        """
+        self._keys_of = lambda body: (key_in_body(body),)
 
     async def quiesce(self, *, hostile_s: float = HOSTILE_S, within_s: float = QUIET_S) -> None:
         """Let the world come to rest: the end of most scenarios.
@@ -195,14 +219,28 @@ class Sim:
         outcome = Outcome.of(self._world.record.entries)
         outcome.states = dict(self._states)
         outcome.left = await self._left()
-        if self._key_in_body is not None:
-            backend = self._world.backend
-            for queue in await self._dead_queues():
-                after: str | None = None
-                while shown := await backend.peek(queue, limit=1_000, after=after):
-                    outcome.dead.update(self._key_in_body(peeked.body) for peeked in shown)
-                    after = shown[-1].position
+        backend = self._world.backend
+        for queue in await self._dead_queues():
+            after: str | None = None
+            while shown := await backend.peek(queue, limit=1_000, after=after):
+                outcome.dead_letters += len(shown)
+                for peeked in shown:
+                    outcome.dead.update(self._keys_of(peeked.body))
+                after = shown[-1].position
+        if outcome.dead:
+            outcome.moved_unrefused = self._moved_unrefused()
         return outcome
+
+    def _moved_unrefused(self) -> dict[Hashable, Entry]:
+        """What the broker moved to a dead-letter queue although no receiver ever gave it back: by key."""
+        entries = self._world.record.entries
+        refused = {(entry.queue, entry.message) for entry in entries if entry.kind == "released"}
+        return {
+            key: entry
+            for entry in entries
+            if entry.kind == "moved" and (entry.queue, entry.message) not in refused
+            for key in self._keys_of(self._world.bodies[entry.queue, entry.message])
+        }
 
     @property
     def checks(self) -> Sequence[Check]:
@@ -237,6 +275,10 @@ class Sim:
         specs = [await backend.describe(queue) for queue in await backend.list_queues()]
         return sorted({spec.dead_letters.queue for spec in specs if spec and spec.dead_letters})
 
+    async def inbox(self) -> Inbox:
+        """The inbox, as `open_sim_inbox` hands it out."""
+        return await self._inbox.of(self._incarnation())
+
     def _incarnation(self) -> Incarnation:
         return acting.get(self._self)
 
@@ -260,8 +302,34 @@ async def entered(sim: Sim) -> AsyncGenerator[Sim, None]:
 async def open_sim(url: BackendUrl) -> AsyncGenerator[Backend, None]:
     """Open `sim://`: the connection of the node that asks to the broker of the running simulation."""
     url.require_only(())
+    yield _running().backend
+
+
+@asynccontextmanager
+async def open_sim_inbox(url: BackendUrl) -> AsyncGenerator[Inbox, None]:
+    """Open `sim://` as an inbox: that of the running simulation, which all nodes share."""
+    url.require_only(())
+    yield await _running().inbox()
+
+
+def _running() -> Sim:
     sim = _current.get(None)
     if sim is None:
         raise InvalidArgumentError("url", "sim://", "only inside a simulation: see busframe.simulation.simulate")
-    backend: Any = sim.backend
-    yield backend
+    return sim
+
+
+async def _serve(bus: Bus, _: Incarnation) -> None:
+    async with bus.connect(Sim.url) as live:
+        await live.serve()
+
+
+def keys_in_body(body: str) -> Collection[Hashable]:
+    """What a body names: itself, and, where it is a JSON object, each value in it that can be a key."""
+    keys: list[Hashable] = [body]
+    try:
+        data: object = json.loads(body)
+    except ValueError:
+        return keys
+    values: list[object] = list(cast("dict[str, object]", data).values()) if isinstance(data, dict) else [data]
+    return keys + [value for value in values if isinstance(value, str | int)]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from busframe.errors import InvalidArgumentError
 from busframe.simulation.errors import NondeterminismError
 from busframe.simulation.reporting import Failure, report
+from busframe.simulation.running import many_runs
 from busframe.simulation.schedule import Trace
 from busframe.simulation.shrinking import RUNS_MAX, Shrinker
 from busframe.simulation.trying import NO_SCRIPT, Setting, try_calmly, try_script, try_seed
@@ -100,12 +101,13 @@ def simulate(
     backends: Sequence[Backend] = ("asyncio", "trio") if backend == "both" else (backend,)
     numbers = range(seeds) if isinstance(seeds, int) else list(seeds)
     summary = Summary(seeds=0, deviations=0, sometimes={})
-    for one in backends:
-        setting = Setting(scenario=scenario, backend=one, checks=checks, threads=threads)
-        search = _Search(
-            setting, known, script, name=name or scenario.__name__, shrink=shrink, runs_max=shrink_runs_max
-        )
-        summary = search.run(numbers, determinism)
+    with many_runs():
+        for one in backends:
+            setting = Setting(scenario=scenario, backend=one, checks=checks, threads=threads)
+            search = _Search(
+                setting, known, script, name=name or scenario.__name__, shrink=shrink, runs_max=shrink_runs_max
+            )
+            summary = search.run(numbers, determinism)
     return summary
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from busframe.simulation.errors import SimulationError
+from busframe.simulation.nodes import breakable_shields
 from busframe.simulation.running import Conditions, run_in_virtual_time
 from busframe.simulation.sim import Sim, entered
 from busframe.simulation.verdicts import DEFAULT_CHECKS, Outcome, Violation, raised_text
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     Scenario = Callable[[Sim], Awaitable[object]]
 
-_log = logging.getLogger("busframe")
-
 NO_SCRIPT: Final = Script()
 
 
@@ -42,7 +41,7 @@ class Setting:
         backend: the event loop.
         checks: asked of every run, besides those that the scenario asks for.
         threads: what becomes of functions that are to run in threads.
-        logs: let the bus log.
+        logs: let the program log.
     """
 
     scenario: Scenario
@@ -116,27 +115,29 @@ def _try(setting: Setting, chooser: Chooser, run: Run, *, calm: Outcome | None, 
         async with open_world(chooser, seed=run.seed) as world, entered(Sim(world)) as sim:
             run.entries, run.bodies = world.record.entries, world.bodies
             try:
-                await setting.scenario(sim)
+                with breakable_shields():
+                    await setting.scenario(sim)
             except Exception as error:  # noqa: BLE001 - found, as what a check finds
                 raised.append(Violation(check=type(error).__name__, text=raised_text(error)))
             run.outcome = await sim.outcome()
             run.sometimes = sim.sometimes_seen
             if calm is None:
                 raised.extend(sim.node_violations())
-            for check in (*setting.checks, *sim.checks):
+            for check in (*sim.checks, *setting.checks):
                 run.violations += check(run.outcome, calm)
 
     ask = None if chooser is CALM else chooser.ask
     conditions = Conditions(backend=setting.backend, ask=ask, seed=run.seed, threads=setting.threads)
     # A world that fails on purpose makes thousands of warnings, and the record has it all.
-    quiet = not setting.logs and not _log.disabled
-    _log.disabled = _log.disabled or quiet
+    logs_from = logging.root.manager.disable
+    if not setting.logs:
+        logging.disable(logging.CRITICAL)
     try:
         run_in_virtual_time(main, conditions, trace=trace)
     except SimulationError as error:
         raised.append(Violation(check=type(error).__name__, text=str(error)))
     finally:
-        _log.disabled = _log.disabled and not quiet
+        logging.disable(logs_from)
     # What was raised explains what is wrong with the rest.
     run.violations[:0] = raised
     return run

@@ -40,7 +40,9 @@ class Outcome:
     Attributes:
         accepted: keys of which a producer was told that they are accepted, in order.
         effects: by key, in order.
-        dead: keys in dead-letter queues, where the scenario has said how to read them from a body.
+        dead: keys in dead-letter queues.
+        dead_letters: how many messages are there.
+        moved_unrefused: of these, by key, those that the broker moved there although no receiver ever gave them back.
         left: messages left in queues that are no dead-letter queues.
         states: what `Sim.state` was told.
     """
@@ -48,6 +50,8 @@ class Outcome:
     accepted: dict[Hashable, Entry] = field(default_factory=dict["Hashable", "Entry"])
     effects: dict[Hashable, list[Entry]] = field(default_factory=dict["Hashable", "list[Entry]"])
     dead: Counter[Hashable] = field(default_factory=Counter["Hashable"])
+    dead_letters: int = 0
+    moved_unrefused: Mapping[Hashable, Entry] = field(default_factory=dict["Hashable", "Entry"])
     left: Mapping[str, int] = field(default_factory=dict[str, int])
     states: dict[str, object] = field(default_factory=dict[str, object])
 
@@ -77,13 +81,24 @@ class Check(Protocol):
         ...
 
 
-def at_least_once(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:  # noqa: ARG001 - a Check
-    """Every key that was accepted has an effect, or lies in a dead-letter queue."""
+def at_least_once(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
+    """Every key that was accepted has an effect, or lies in a dead-letter queue for a reason.
+
+    It is no reason if nobody ever gave the message back, and in a calm world it has an effect: then deliveries that
+    came to nothing, by a lost answer or the death of a node, were as many as the queue allows.
+    """
     for key, entry in outcome.accepted.items():
-        if key not in outcome.effects and key not in outcome.dead:
-            yield Violation(
-                check="at_least_once", text=f"{key!r} was accepted, and has no effect", key=key, entries=(entry,)
-            )
+        if key in outcome.effects:
+            continue
+        text = f"{key!r} was accepted, and has no effect"
+        entries: tuple[Entry, ...] = (entry,)
+        if key in outcome.dead:
+            moved = outcome.moved_unrefused.get(key)
+            if moved is None or calm is None or key not in calm.effects:
+                continue
+            text += f": it lies in a dead-letter queue, after as many deliveries as {moved.queue} allows, none refused"
+            entries = (entry, moved)
+        yield Violation(check="at_least_once", text=text, key=key, entries=entries)
 
 
 def exactly_once(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
@@ -113,6 +128,8 @@ def convergence(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
     for name, state in outcome.states.items():
         if calm is not None and name in calm.states and calm.states[name] != state:
             text = f"{name} is {state!r}; in a calm world it is {calm.states[name]!r}"
+            if outcome.dead_letters != calm.dead_letters:
+                text += f" (dead letters: {outcome.dead_letters}; in a calm world {calm.dead_letters})"
             yield Violation(check="convergence", text=text, key=name)
 
 

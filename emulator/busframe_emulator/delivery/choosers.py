@@ -89,13 +89,14 @@ class Guarded:
     """Keeps a chooser from what no program could live with: the fairness without which nothing need ever arrive.
 
     At most two extra copies and one return from the dead for each message; no more than five false empties of a queue
-    in a row, and four failures of one node's calls of one kind.
+    in a row, four failures of one node's calls of one kind, and two outages of them in all.
     """
 
     COPIES_MAX: Final = 2
     ZOMBIES_MAX: Final = 1
     EMPTIES_MAX: Final = 5
     FAILURES_MAX: Final = 4
+    OUTAGES_MAX: Final = 2
 
     def __init__(self, inner: Chooser) -> None:
         self._inner = inner
@@ -126,6 +127,7 @@ _BUDGETS: Final[Mapping[str, tuple[int, int, bool]]] = {
     "recv.empty": (Guarded.EMPTIES_MAX, 1, True),
     "recv.overlimit": (Guarded.EMPTIES_MAX, 1, True),
     "net": (Guarded.FAILURES_MAX, 2, True),
+    "net.outage": (Guarded.OUTAGES_MAX, 2, False),
     "batch.partial": (Guarded.FAILURES_MAX, 1, True),
 }
 

@@ -6,6 +6,7 @@ the simulation:
 | site          | key                       | answer (None: calm)                                                    |
 |---------------|---------------------------|------------------------------------------------------------------------|
 | net           | node, operation, nth call | a `NetFault`: how the call fails                                       |
+| net.outage    | node, operation, nth call | microseconds for which such calls of the broker fail, from this one on |
 | net.request   | node, operation, nth call | microseconds until the request arrives                                 |
 | net.answer    | node, operation, nth call | microseconds until the answer arrives                                  |
 | batch.partial | node, nth batch, entry    | any: this entry of a batch fails, with nothing done                    |
@@ -80,6 +81,7 @@ SITES: Final[Mapping[str, Site]] = {
     "purge.reach": Site(family="engine"),
     "queue.lag": Site(family="engine", high=_S, simple=_S),
     "net": Site(family="net", high=max(NetFault)),
+    "net.outage": Site(family="net", low=_S, high=30 * _S, simple=10 * _S),
     "net.request": Site(family="net", low=_MS, high=50 * _MS, simple=10 * _MS),
     "net.answer": Site(family="net", low=_MS, high=50 * _MS, simple=10 * _MS),
     "batch.partial": Site(family="net"),

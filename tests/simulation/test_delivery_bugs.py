@@ -1,0 +1,84 @@
+"""Nine applications with a bug each, and one without: what is found, how small it gets, and what is left alone.
+
+They stand in `examples/delivery_bugs`, with the mended version of each beside it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from busframe.simulation import SimulationFailedError, simulate
+from busframe_emulator.delivery.profiles import CALM_PROFILE
+
+if TYPE_CHECKING:
+    from busframe.simulation.reporting import Failure
+    from busframe.simulation.running import Backend
+
+BUGS = (
+    "non_idempotent_handler",
+    "delete_before_work",
+    "check_then_act",
+    "slow_handler",
+    "short_memory",
+    "assumed_order",
+    "retry_without_key",
+    "swallowed_error",
+    "one_receive",
+)
+NEEDS_NO_ADVERSARY = {"slow_handler"}
+SEEDS_MAX = 400
+DEVIATIONS_MAX = 5
+
+
+def application(name: str) -> Any:
+    return import_module(f"delivery_bugs.{name}")
+
+
+def failure_of(name: str, backend: Backend = "asyncio") -> Failure:
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(application(name).trial, seeds=SEEDS_MAX, backend=backend)
+    return caught.value.failure
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_bug_is_found_and_shrunk_to_few_deviations(name: str) -> None:
+    failure = failure_of(name)
+    assert failure.is_calm == (name in NEEDS_NO_ADVERSARY)
+    assert len(failure.smallest.fired) <= DEVIATIONS_MAX
+
+
+@pytest.mark.parametrize("name", ["check_then_act", "delete_before_work", "one_receive"])
+def test_the_bug_is_found_on_trio_as_well(name: str) -> None:
+    assert len(failure_of(name, "trio").smallest.fired) <= DEVIATIONS_MAX
+
+
+@pytest.mark.parametrize("name", sorted(set(BUGS) - NEEDS_NO_ADVERSARY))
+def test_a_calm_world_does_not_show_it(name: str) -> None:
+    assert simulate(application(name).trial, seeds=1, profile=CALM_PROFILE).deviations == 0
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_what_is_mended_passes(name: str) -> None:
+    assert simulate(application(name).trial_mended, seeds=30).seeds == 30
+
+
+@pytest.mark.parametrize("profile", ["hostile", "swarm"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_correct_application_passes(profile: str, backend: Backend) -> None:
+    assert simulate(application("correct").trial, seeds=60, profile=profile, backend=backend).seeds == 60
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("profile", ["hostile", "swarm"])
+def test_the_correct_application_passes_ten_thousand_times(profile: str) -> None:
+    assert simulate(application("correct").trial, seeds=5_000, profile=profile).seeds == 5_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUGS)
+def test_what_is_mended_passes_a_thousand_times(name: str) -> None:
+    assert simulate(application(name).trial_mended, seeds=1_000).seeds == 1_000
