@@ -10,13 +10,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from busframe.simulation.deviations import describe, why
+from busframe.simulation.narrating import about, narrate
 from busframe.simulation.record import Entry
-from busframe.simulation.reporting import replay_token, report
+from busframe.simulation.reporting import pointed_at, replay_command, replay_token, report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from busframe.simulation.narrating import Line
     from busframe.simulation.reporting import Failure
 
 FORMAT: Final = 1
@@ -31,25 +34,43 @@ class SavedFailure:
 
     Attributes:
         name: of the scenario.
+        check, text: what broke.
+        where: seed, profile, event loop and the like, for people.
+        deviations: the smallest script: each in words, and why it is allowed.
         report: as it was printed.
         token: replays it.
+        replay: the command that does; the token alone where there is none.
         entries: the record of the smallest run.
         marked: the numbers of the entries at which something is wrong.
+        marks: by number, what to say of an entry where a deviation shows.
+        messages: those that it is about, by queue and ordinal; empty: all.
         bodies: of messages, by queue and ordinal.
     """
 
     name: str
+    check: str
+    text: str
+    where: str
+    deviations: Sequence[tuple[str, str]]
     report: str
     token: str
+    replay: str
     entries: Sequence[Entry]
     marked: frozenset[int]
+    marks: Mapping[int, str]
+    messages: frozenset[tuple[str, int]]
     bodies: Mapping[tuple[str, int], str]
+
+    @property
+    def lines(self) -> list[Line]:
+        """The record as lines for people."""
+        return narrate(self.entries, self.marks, dict.fromkeys(self.marked, self.check))
 
 
 def save(failure: Failure, folder: Path) -> Path:
     """Write a failure into a folder, which is made if need be, and say where."""
     run = failure.smallest
-    marked = set(failure.violation.entries)
+    marks, broken = pointed_at(failure)
     data = {
         "format": FORMAT,
         "name": failure.name,
@@ -58,12 +79,17 @@ def save(failure: Failure, folder: Path) -> Path:
         "seed": failure.found.seed,
         "profile": failure.profile,
         "backend": failure.backend,
+        "where": _where(failure),
         "token": replay_token(failure),
+        "replay": "" if failure.is_calm else replay_command(failure),
         "report": report(failure),
         "script": run.fired.to_data()["script"],
+        "deviations": [[describe(*entry), why(entry[0], entry[2])] for entry in run.fired],
         "fields": list(Entry._fields),
         "entries": [list(entry) for entry in run.entries],
-        "marked": [number for number, entry in enumerate(run.entries) if entry in marked],
+        "marked": list(broken),
+        "marks": list(marks.items()),
+        "messages": sorted(about(run.bodies, failure.violation) or ()),
         "bodies": [[queue, message, body] for (queue, message), body in run.bodies.items()],
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,15 +110,27 @@ def load(path: Path) -> SavedFailure:
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']!r}: this version reads format {FORMAT}")
         return SavedFailure(
-            name=data["name"],
-            report=data["report"],
-            token=data["token"],
+            **{name: data[name] for name in ("name", "check", "text", "where", "report", "token", "replay")},
+            deviations=[(words, reason) for words, reason in data["deviations"]],
             entries=[Entry(*_with_hashable_key(entry)) for entry in data["entries"]],
             marked=frozenset(data["marked"]),
+            marks={number: mark for number, mark in data["marks"]},  # noqa: C416 - pairs are lists in JSON
+            messages=frozenset((queue, message) for queue, message in data["messages"]),
             bodies={(queue, message): body for queue, message, body in data["bodies"]},
         )
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is no failure of a simulation: {error!r}") from error
+
+
+def _where(failure: Failure) -> str:
+    if failure.is_calm:
+        return f"in a calm world, {failure.backend}"
+    found = len(failure.found.fired)
+    shrunk = f", {found} deviations shrunk to {len(failure.smallest.fired)} in {failure.shrink_runs} runs"
+    return (
+        f"seed {failure.found.seed}, {failure.passed} seeds passed before, profile {failure.profile}, {failure.backend}"
+        f"{shrunk if failure.shrink_runs else ''}"
+    )
 
 
 def _with_hashable_key(fields: list[Any]) -> list[Any]:

@@ -29,12 +29,14 @@ class Line:
         number: of its entry in the record.
         until_us: until when the message is hidden by this; 0 if it is not.
         marks: what is to be pointed at.
+        broken: something is wrong here; the last of the marks says what.
     """
 
     number: int
     entry: Entry
     until_us: int
     marks: tuple[str, ...]
+    broken: bool = False
 
 
 def narrate(entries: Sequence[Entry], marks: Mapping[int, str], violations: Mapping[int, str]) -> list[Line]:
@@ -55,7 +57,7 @@ def narrate(entries: Sequence[Entry], marks: Mapping[int, str], violations: Mapp
         if number in violations:
             said.append(violations[number])
         until_us = entry.until_us if broker is None else entries[broker].until_us
-        lines.append(Line(number, entry, until_us, tuple(said)))
+        lines.append(Line(number, entry, until_us, tuple(said), broken=number in violations))
     return lines
 
 
