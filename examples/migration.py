@@ -1,0 +1,166 @@
+"""Moves a running system from one broker to another: here from SQLite to SQS, with nothing lost and nothing done twice.
+
+    python examples/migration.py
+    python examples/migration.py --old sqlite:///old.db --new 'sqs://eu-west-1?prefix=shop-' --recipients sqlite:///l.db
+
+Without arguments the new broker is an SQS emulator in this process. The application stays the same: handlers and
+message types know no broker, so the move is a matter of who connects where, in four steps. Each can be undone until the
+last.
+
+1. *Before*: publishers and consumers are on the old broker.
+2. *Dual publish*: publishers publish to both. Consumers are still on the old one; the new one fills. Anything wrong
+   with its permissions, limits or names shows now, and costs nothing: stop publishing there, and purge it.
+3. *Dual consume*: consumers run on both. Each message comes twice, and the second is dropped, by the order's number:
+   delivery is at least once on every broker, so handlers have to bear that anyway.
+4. *Switch*: publishers publish to the new broker only. When the old one is empty, its consumers end.
+
+A publish to both that fails at one of them is repeated at both: again duplicates, and again they are dropped. To go on
+when one of two has failed would lose messages as soon as the other is switched off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sqlite3
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from busframe import Bus, Drop, Event, event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from busframe import Live, Producer
+
+PER_STEP = 50
+
+
+@event("demo.order.placed")
+@dataclass(frozen=True)
+class OrderPlaced(Event):
+    """Somebody has ordered something."""
+
+    order: str
+
+
+class Invoices:
+    """What the handler does, in a database: one invoice for each order."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect(":memory:", isolation_level=None)
+        self._database.execute("CREATE TABLE invoices (order_number TEXT PRIMARY KEY)")
+        self.duplicates = 0
+
+    def write(self, order: str) -> None:
+        """Write one, once."""
+        written = self._database.execute("INSERT OR IGNORE INTO invoices VALUES (?)", (order,)).rowcount
+        if not written:
+            self.duplicates += 1
+            raise Drop(f"{order} has its invoice")
+
+    def orders(self) -> set[str]:
+        """Read who has one."""
+        return {order for (order,) in self._database.execute("SELECT order_number FROM invoices")}
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+bus = Bus("demo")
+invoices: Invoices
+
+
+@bus.subscribe(OrderPlaced, group="invoices", concurrency=20)
+async def write_invoice(order: OrderPlaced) -> None:
+    """Write the invoice of an order."""
+    invoices.write(order.order)
+
+
+async def publish(producers: Sequence[Producer], orders: Sequence[str]) -> None:
+    """Publish orders to one broker or both, many at a time."""
+    remaining = iter(orders)
+
+    async def publisher() -> None:
+        for order in remaining:
+            for producer in producers:
+                await producer.publish(OrderPlaced(order))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(publisher)
+
+
+async def until_empty(live: Live) -> None:
+    """Wait until nothing is left on a broker. What is hidden counts too: it comes again if its consumer has died."""
+    while True:
+        left = (await live.stats())["demo-invoices"]
+        if not (left.visible or left.in_flight or left.delayed):
+            return
+        await anyio.sleep(0.05)
+
+
+async def migrate(old_url: str, new_url: str, recipients: str | None) -> bool:
+    """Take the four steps, and tell whether every order has its invoice."""
+    everything: list[str] = []
+
+    def more(step: str) -> Sequence[str]:
+        orders = [f"{step}-{number}" for number in range(PER_STEP)]
+        everything.extend(orders)
+        print(f"{step}: {len(invoices.orders())} invoices, {invoices.duplicates} duplicates dropped")
+        return orders
+
+    async with bus.connect(old_url) as old, bus.connect(new_url, recipients=recipients) as new:
+        async with old.running():
+            await publish([old], more("1-before"))
+            await publish([old, new], more("2-dual-publish"))
+
+        async with new.running():
+            async with old.running():
+                await publish([old, new], more("3-dual-consume"))
+                await publish([new], more("4-switch"))
+                await until_empty(old)
+            # Here too, since the new broker has copies of its own of what the old one's consumers have handled.
+            await until_empty(new)
+    done = len(invoices.orders())
+    print(f"done: {done} invoices for {len(everything)} orders, {invoices.duplicates} duplicates dropped")
+    return invoices.orders() == set(everything) and invoices.duplicates > 0
+
+
+def main() -> int:
+    """Read the command line, start what is needed, and move."""
+    parser = argparse.ArgumentParser(description="Moves a system from one broker to another.")
+    parser.add_argument("--old", help="URL of the broker it runs on; by default SQLite in a folder of its own")
+    parser.add_argument("--new", help="URL of the other; by default an SQS emulator in this process")
+    parser.add_argument("--recipients", help="the recipient list of the new broker, if it keeps none itself")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+
+    global invoices  # noqa: PLW0603 - the handler's one collaborator
+    invoices = Invoices()
+    with ExitStack() as stack:
+        stack.callback(invoices.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        new, recipients = arguments.new, arguments.recipients
+        if new is None:
+            from busframe_emulator.server.thread import run_in_thread
+
+            server = stack.enter_context(run_in_thread())
+            os.environ.setdefault("AWS_ACCESS_KEY_ID", "anything")
+            os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "anything")
+            new = f"sqs://us-east-1?endpoint_url={server.url}&wait_s=1"
+            recipients = recipients or f"sqlite:///{folder}/recipients.db"
+        complete = anyio.run(migrate, arguments.old or f"sqlite:///{folder}/old.db", new, recipients)
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
