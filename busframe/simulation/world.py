@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from busframe import runtime
 from busframe.simulation.record import Entry, Record
 from busframe_emulator.delivery import CALM
+from busframe_emulator.delivery.checkers import EngineChecks
 from busframe_emulator.engine import Engine, Ids, Limits
 from busframe_memory import MemoryBackend, queue_address
 from busframe_memory.driver import EngineDriver
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from busframe_emulator.delivery.chooser import Key
     from busframe_emulator.engine.events import Event
 
+_UNTOLD: Final = {"waiting", "wait_ended", "looked"}
+"""Events for checkers only: polls that found nothing are no story."""
+
 acting: ContextVar[Incarnation] = ContextVar("acting")
 """Which node the running task belongs to: tasks inherit it from the one that started them."""
 
@@ -38,6 +42,7 @@ class World:
         bodies: of all messages, by queue and ordinal.
         tasks: run as long as the world: timers, and whatever outlives a node.
         record: what happened.
+        checks: whether the broker keeps the contract; it always should.
         ask: the chooser's `ask`; None once the world is calm.
     """
 
@@ -46,6 +51,7 @@ class World:
         self.ask = None if chooser is CALM else chooser.ask
         self.tasks = tasks
         self.record = Record()
+        self.checks = EngineChecks()
         self.counters: Counter[tuple[str, ...]] = Counter()
         limits = Limits(purge_interval_us=0, recreate_after_us=0)
         engine = Engine(ids=Ids(seed), chooser=_Switch(self), sink=self._note, limits=limits)
@@ -116,6 +122,9 @@ class World:
         return {queue: len(one.messages) for queue, one in found.items() if one is not None and one.messages}
 
     def _note(self, event: Event) -> None:
+        self.checks.event(event)
+        if event.kind in _UNTOLD:
+            return
         queue = event.queue.name
         if event.kind == "sent":
             self.bodies[queue, event.message] = self._queues[event.queue].messages[event.message].body

@@ -140,7 +140,7 @@ class Directory:
         self._list(queue)
         if self._around.changes is not None:
             self._around.changes.note_queue(queue, self._made)
-        self._tell(Event("queue_created", at_us, queue.address))
+        self._tell(Event("queue_created", at_us, queue.address, about=queue.settings))
 
     def _change(self, queue: Queue, at_us: int, settings: QueueSettings) -> None:
         if queue.pending is not None:
@@ -148,13 +148,14 @@ class Directory:
             queue.pending = None
         before, queue.settings = queue.settings, settings
         queue.modified_us = at_us
+        # Before what follows from it is told.
+        self._tell(Event("queue_changed", at_us, queue.address, about=settings))
         self._note_source(queue.address, before.redrive, settings.redrive)
         queue.ageing.fire(at_us)
         if settings.fifo and settings.delay_us != before.delay_us:
             delay_again(queue, at_us)
         if self._around.changes is not None:
             self._around.changes.note_queue(queue)
-        self._tell(Event("queue_changed", at_us, queue.address))
 
     def _leave(self, at_us: int, address: QueueAddress) -> None:
         self._around.timers.disarm(self._leaving.pop(address))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, overload
 from busframe_emulator.delivery import CALM
 from busframe_emulator.engine.directory import Directory
 from busframe_emulator.engine.errors import SqsError, no_such_queue
+from busframe_emulator.engine.events import Event
 from busframe_emulator.engine.lagging import purge, show_approximately
 from busframe_emulator.engine.moving import MoveTasks
 from busframe_emulator.engine.queue import Surroundings
@@ -213,6 +214,7 @@ class Engine:
         parked = self._waiters.pop(waiter, None)
         if parked is not None and parked.queue.waiters.pop(waiter, None) is not None:
             self._timers.disarm(parked)
+            parked.queue.tell("wait_ended", self._now_us, None, waiter)
 
     def look(self, now_us: int) -> tuple[Mapping[QueueAddress, Queue], Timers]:
         """The queues and their timers as they are at `now_us`, for `inspection`, which changes nothing."""
@@ -245,6 +247,8 @@ class Engine:
         waiter = Waiter(self._waiters_made, queue, request.limit, visibility_us, nth=nth, attempt_id=attempt_id)
         queue.waiters[waiter.number] = self._waiters[waiter.number] = waiter
         self._timers.arm(now_us + wait_us, waiter)
+        if self._around.sink is not None:
+            self._around.sink(Event("waiting", now_us, queue.address, 0, waiter.number, now_us + wait_us))
         if queue.visible and settings.redrive is not None:
             # This very receive may have dead-lettered messages: to where they were, or out of the sight of others.
             self._touched.append(queue)
@@ -284,7 +288,7 @@ class Engine:
                 deliveries = _serve(queue, waiter, now_us)
                 if not deliveries:
                     break
-                self._answer(waiter, deliveries)
+                self._answer(waiter, deliveries, now_us)
                 if waiter.attempt_id is not None:
                     self._answer_again(queue, waiter.attempt_id, now_us)
 
@@ -293,11 +297,12 @@ class Engine:
         for waiter in [waiter for waiter in queue.waiters.values() if waiter.attempt_id == attempt_id]:
             deliveries = _serve(queue, waiter, now_us)
             if deliveries:
-                self._answer(waiter, deliveries)
+                self._answer(waiter, deliveries, now_us)
 
-    def _answer(self, waiter: Waiter, deliveries: list[Delivery]) -> None:
+    def _answer(self, waiter: Waiter, deliveries: list[Delivery], now_us: int) -> None:
         del waiter.queue.waiters[waiter.number]
         self._timers.disarm(waiter)
+        waiter.queue.tell("wait_ended", now_us, None, waiter.number)
         self.answers.append((waiter.number, Deliveries(deliveries=deliveries)))
 
     # --- queues -----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from busframe_emulator.engine.events import Counts, Event
 from busframe_emulator.engine.settings import SECOND_US
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def purge(queue: Queue, now_us: int) -> None:
     last = queue.last_ordinal
     queue.purged_us = now_us
     queue.forget_ids()
+    queue.tell("purging", now_us)
 
     def finish(at_us: int) -> None:
         if queue.around.queues.get(queue.address) is queue:
@@ -79,6 +81,7 @@ def show_approximately(queue: Queue, now_us: int) -> QueueView:
     """See a queue as GetQueueAttributes does: the settings in effect, and counts that may be of an earlier look."""
     view = queue.view()
     if queue.around.ask is None:
+        _tell_counts(queue, now_us, view)
         return view
     view.settings = queue.settings
     counts = (view.visible, view.in_flight, view.delayed)
@@ -88,4 +91,11 @@ def show_approximately(queue: Queue, now_us: int) -> QueueView:
         view.visible, view.in_flight, view.delayed = shown
     else:
         queue.shown = (now_us, counts)
+    _tell_counts(queue, now_us, view)
     return view
+
+
+def _tell_counts(queue: Queue, now_us: int, view: QueueView) -> None:
+    if queue.around.sink is not None:
+        about = Counts(view.visible, view.in_flight, view.delayed)
+        queue.around.sink(Event("looked", now_us, queue.address, about=about))

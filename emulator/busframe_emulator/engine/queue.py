@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from busframe_emulator.engine.ageing import Ageing
 from busframe_emulator.engine.attempts import Attempts
 from busframe_emulator.engine.deduplication import DeduplicationWindow, FirstSend
-from busframe_emulator.engine.events import Event
+from busframe_emulator.engine.events import Event, content_of
 from busframe_emulator.engine.fairness import FairOrder
 from busframe_emulator.engine.fifo import FifoOrder
 from busframe_emulator.engine.ids import sequence_number
@@ -182,7 +182,8 @@ class Queue:
         if around.ask is not None:
             delay_us += self.lag_us(message)
         if around.sink is not None:
-            around.sink(Event("sent", now_us, self.address, message.ordinal, 0, now_us + delay_us))
+            about = content_of(message)
+            around.sink(Event("sent", now_us, self.address, message.ordinal, 0, now_us + delay_us, 0, about))
         self.show_after(message, now_us, delay_us)
 
     def show_after(self, message: Message, now_us: int, delay_us: int) -> None:
@@ -263,7 +264,9 @@ class Queue:
 
     def bury(self, message: Message, now_us: int, burial_us: int) -> None:
         """Delete it, as far as the caller can see, until it comes back."""
-        self.tell("deleted", now_us, message, message.receive_count)
+        if self.around.sink is not None:
+            delivery, until_us = message.receive_count, now_us + burial_us
+            self.around.sink(Event("deleted", now_us, self.address, message.ordinal, delivery, until_us))
         self._count_out(message)
         message.state = BURIED
         self._drop_copy(message, message.rare)
@@ -318,10 +321,12 @@ class Queue:
         if self.waiters:
             self.around.touched.append(self)
 
-    def end_wait(self, waiter: Waiter) -> None:
+    def end_wait(self, waiter: Waiter, at_us: int) -> None:
         """Answer a waiting receive with nothing."""
         del self.waiters[waiter.number]
         self.around.timers.disarm(waiter)
+        if self.around.sink is not None:
+            self.around.sink(Event("wait_ended", at_us, self.address, 0, waiter.number))
         self.around.answers.append((waiter.number, Deliveries(deliveries=())))
 
     def tell(self, kind: Kind, at_us: int, message: Message | None = None, delivery: int = 0) -> None:
@@ -404,4 +409,4 @@ class Queue:
             self.around.timers.disarm(self.pending)
         self.purge(now_us)
         for waiter in list(self.waiters.values()):
-            self.end_wait(waiter)
+            self.end_wait(waiter, now_us)

@@ -34,7 +34,8 @@ def receive(queue: Queue, now_us: int, limit: int, visibility_us: int, nth: int,
         SqsError: OverLimit: a short poll on a standard queue with too many messages in flight.
     """
     return [
-        _deliver(queue, message, now_us, visibility_us) for message in _choose(queue, now_us, limit, nth, short=short)
+        _deliver(queue, message, now_us, visibility_us, slot)
+        for slot, message in enumerate(_choose(queue, now_us, limit, nth, short=short))
     ]
 
 
@@ -47,9 +48,11 @@ def receive_attempt(
     messages = attempts.find(now_us, attempt_id)
     if messages is None:
         messages = _choose(queue, now_us, limit, nth, short=short)
-        deliveries = [_deliver(queue, message, now_us, visibility_us) for message in messages]
+        deliveries = [_deliver(queue, message, now_us, visibility_us, slot) for slot, message in enumerate(messages)]
     else:
-        deliveries = [_deliver_again(queue, message, now_us, visibility_us) for message in messages]
+        deliveries = [
+            _deliver_again(queue, message, now_us, visibility_us, slot) for slot, message in enumerate(messages)
+        ]
     if messages:
         attempts.remember(now_us, attempt_id, messages)
     return deliveries
@@ -129,7 +132,7 @@ def _pick(queue: Queue, now_us: int, limit: int, nth: int) -> list[Message]:
     return picked
 
 
-def _deliver(queue: Queue, message: Message, now_us: int, visibility_us: int) -> Delivery:
+def _deliver(queue: Queue, message: Message, now_us: int, visibility_us: int, slot: int) -> Delivery:
     around = queue.around
     message.receive_count = delivery = message.receive_count + 1
     message.received_us = now_us
@@ -141,27 +144,31 @@ def _deliver(queue: Queue, message: Message, now_us: int, visibility_us: int) ->
             around.changes.note(message, now_us + visibility_us)
     else:
         queue.release(message, now_us)
+    handed = _delivery(queue, message, delivery)
     if around.sink is not None:
-        around.sink(Event("delivered", now_us, queue.address, message.ordinal, delivery, now_us + visibility_us))
+        until_us = now_us + visibility_us
+        around.sink(Event("delivered", now_us, queue.address, message.ordinal, delivery, until_us, slot, handed))
     if around.ask is not None and queue.groups is None and visibility_us:
         copy = around.ask("recv.dup", (queue.address.name, message.ordinal, delivery))
         if copy is not None:
+            queue.tell("copied", now_us, message, delivery)
             _keep_copy(queue, message, now_us)
-    return _delivery(queue, message, delivery)
+    return handed
 
 
-def _deliver_again(queue: Queue, message: Message, now_us: int, visibility_us: int) -> Delivery:
+def _deliver_again(queue: Queue, message: Message, now_us: int, visibility_us: int, slot: int) -> Delivery:
     """The same delivery once more: it counts as one, and its time begins anew."""
     message.received_us = now_us
     if visibility_us:
         queue.hide(message, now_us + visibility_us)
     else:
         queue.release(message, now_us)
-    delivery = message.receive_count
+    delivery, until_us = message.receive_count, now_us + visibility_us
+    handed = _delivery(queue, message, delivery)
     sink = queue.around.sink
     if sink is not None:
-        sink(Event("delivered_again", now_us, queue.address, message.ordinal, delivery, now_us + visibility_us))
-    return _delivery(queue, message, delivery)
+        sink(Event("delivered_again", now_us, queue.address, message.ordinal, delivery, until_us, slot, handed))
+    return handed
 
 
 def _delivery(queue: Queue, message: Message, delivery: int) -> Delivery:

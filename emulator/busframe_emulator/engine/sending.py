@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from busframe_emulator.engine.errors import SqsError, invalid_value
-from busframe_emulator.engine.events import Event
+from busframe_emulator.engine.events import Content, Event
 from busframe_emulator.engine.ids import sequence_number
 from busframe_emulator.engine.message import DELAYED, Rare
 from busframe_emulator.engine.queue import DEFAULT_SENDER
@@ -63,7 +63,9 @@ def _send_ordered(queue: Queue, now_us: int, request: Send, groups: FifoOrder) -
     scope = request.group if queue.settings.deduplicates_by_group else ""
     first = window.find(now_us, scope, known_by)
     if first is not None:
-        queue.tell("deduplicated", now_us)
+        if queue.around.sink is not None:
+            about = Content(request.body, request.attributes, request.group, known_by, now_us)
+            queue.around.sink(Event("deduplicated", now_us, queue.address, about=about))
         return Sent(message_id=first.message_id, sequence=first.sequence, duplicate=True)
     message = queue.add(now_us, request.body)
     message.rare = rare = _rare(request)
@@ -116,6 +118,8 @@ def delay_again(queue: Queue, now_us: int) -> None:
                 queue.around.sink(Event("visibility_changed", now_us, queue.address, message.ordinal, 0, due_us))
         else:
             queue.around.timers.disarm(message)
+            if queue.around.sink is not None:
+                queue.around.sink(Event("visibility_changed", now_us, queue.address, message.ordinal, 0, now_us))
             queue.message_due(message, now_us)
 
 

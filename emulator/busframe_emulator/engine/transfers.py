@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from busframe_emulator.engine.events import Event, content_of
 from busframe_emulator.engine.ids import sequence_number
 from busframe_emulator.engine.message import NOTHING_RARE, Rare
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 def dead_letter(message: Message, target: Queue, now_us: int) -> None:
     """Move a message that was received too often: it keeps its identifier, its body and, if standard, its age."""
     source = message.queue
-    source.tell("moved", now_us, message, message.receive_count)
+    sink = source.around.sink
+    if sink is not None:
+        redrive = source.settings.redrive
+        sink(Event("moved", now_us, source.address, message.ordinal, message.receive_count, about=redrive))
     source.remove(message)
     moved = target.add(now_us if target.settings.fifo else message.sent_us, message.body)
     moved.sent_us = message.sent_us
@@ -32,7 +36,11 @@ def dead_letter(message: Message, target: Queue, now_us: int) -> None:
         target.ageing.note_age(moved)
         if rare.group:
             target.serve_fairly(rare.group, now_us)
-    target.show_after(moved, now_us, target.lag_us(moved))
+    lag_us = target.lag_us(moved)
+    if sink is not None:
+        about = content_of(moved)
+        sink(Event("arrived", now_us, target.address, moved.ordinal, moved.receive_count, now_us + lag_us, 0, about))
+    target.show_after(moved, now_us, lag_us)
     if moved.enqueued_us + target.settings.retention_us <= now_us:
         # It is too old already for where it comes to.
         target.ageing.fire(now_us)

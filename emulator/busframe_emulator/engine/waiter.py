@@ -31,6 +31,6 @@ class Waiter:
         self.attempt_id = attempt_id
         self.timer = 0
 
-    def fire(self, at_us: int) -> None:  # noqa: ARG002 - it ends empty whenever it ends
+    def fire(self, at_us: int) -> None:
         """Nothing came."""
-        self.queue.end_wait(self)
+        self.queue.end_wait(self, at_us)

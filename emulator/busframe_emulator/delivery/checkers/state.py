@@ -1,0 +1,196 @@
+"""What a checker at the engine's level knows of queues and messages: no more than the events have told it.
+
+Memory goes with the messages that are there, and one byte for each that ever was.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heapify, heappush
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from busframe_emulator.engine.events import Content
+    from busframe_emulator.engine.settings import QueueSettings
+
+UNKNOWN: Final = 0
+LIVE: Final = 1
+DELETED: Final = 2
+EXPIRED: Final = 3
+MOVED: Final = 4
+PURGED: Final = 5
+
+
+class MessageState:
+    """A message that is there.
+
+    Attributes:
+        until_us: until when it is hidden, by whatever happened last.
+        delivery: the count of its newest delivery; deliveries in other queues before it came here included.
+        enqueued_us: from when its retention counts.
+        first_us: when it was delivered first; 0: it was not, or in another queue.
+        copies: extra copies that chance has shown.
+        receive: the receive that it was last delivered by; 0 before.
+        hidden, delayed, buried: how it counts, until something is told that ends it.
+        released: somebody gave it back, or hid it for another time.
+        risen: it was deleted and came back.
+        gone: it is not there any more; its group may still hold it.
+        group: the messages of its group as they came; the first is there.
+    """
+
+    __slots__ = (
+        "buried",
+        "content",
+        "copies",
+        "delayed",
+        "delivery",
+        "enqueued_us",
+        "first_us",
+        "gone",
+        "group",
+        "hidden",
+        "ordinal",
+        "receive",
+        "released",
+        "risen",
+        "until_us",
+    )
+
+    def __init__(self, ordinal: int, content: Content, enqueued_us: int, until_us: int) -> None:
+        self.ordinal = ordinal
+        self.content = content
+        self.enqueued_us = enqueued_us
+        self.until_us = until_us
+        self.delivery = content.received
+        self.first_us = self.copies = self.receive = 0
+        self.hidden = self.buried = self.released = self.risen = self.gone = False
+        self.delayed = False
+        self.group: deque[MessageState] | None = None
+
+
+class QueueState:
+    """A queue that is there.
+
+    Attributes:
+        live: messages by ordinal.
+        fates: one of the constants above for each ordinal.
+        in_flight, delayed, buried: how many messages are.
+        groups: of a FIFO queue, those that have messages.
+        seen: of a FIFO queue: by scope and deduplication id, when it was sent; `seen_line` the same, oldest first.
+        waiting: receives that wait: when each began and will end.
+        due: since when each message could be received, soonest first, with its ordinal and `until_us`; None while
+            nobody ever waited. Entries that are out of date are passed over.
+        open_us: when last a limit that holds back all messages was lifted.
+        changed_us: when last a count changed.
+        searched_us: when last a receive that had waited ended with nothing.
+    """
+
+    __slots__ = (
+        "buried",
+        "changed_us",
+        "delayed",
+        "due",
+        "fates",
+        "groups",
+        "in_flight",
+        "live",
+        "name",
+        "open_us",
+        "retention_us",
+        "searched_us",
+        "seen",
+        "seen_line",
+        "settings",
+        "waiting",
+    )
+
+    def __init__(self, name: str, settings: QueueSettings, now_us: int) -> None:
+        self.name = name
+        self.settings = settings
+        self.retention_us = settings.retention_us
+        self.live: dict[int, MessageState] = {}
+        self.fates = bytearray(1)
+        self.in_flight = self.delayed = self.buried = 0
+        self.groups: dict[str | None, deque[MessageState]] | None = {} if settings.fifo else None
+        self.seen: dict[tuple[str | None, str | None], int] = {}
+        self.seen_line: deque[tuple[int, tuple[str | None, str | None]]] = deque()
+        self.waiting: dict[int, tuple[int, int]] = {}
+        self.due: list[tuple[int, int, int]] | None = None
+        self.open_us = 0
+        self.changed_us = now_us
+        self.searched_us = 0
+
+    def fate(self, ordinal: int) -> int:
+        """What became of a message."""
+        return self.fates[ordinal] if 0 < ordinal < len(self.fates) else UNKNOWN
+
+    def add(self, message: MessageState) -> None:
+        """A message came."""
+        ordinal, fates = message.ordinal, self.fates
+        self.live[ordinal] = message
+        if ordinal == len(fates):
+            fates.append(LIVE)
+        else:
+            if ordinal > len(fates):
+                fates.extend(bytes(ordinal + 1 - len(fates)))
+            fates[ordinal] = LIVE
+        if self.groups is not None:
+            group = self.groups.get(message.content.group)
+            if group is None:
+                group = self.groups[message.content.group] = deque()
+            group.append(message)
+            message.group = group
+
+    def unhide(self, message: MessageState, at_us: int, in_flight_max: int) -> None:
+        """It does not count as in flight, delayed or buried any more."""
+        if message.hidden:
+            message.hidden = False
+            if self.in_flight >= in_flight_max:
+                self.open_us = at_us
+            self.in_flight -= 1
+        elif message.delayed:
+            message.delayed = False
+            self.delayed -= 1
+        elif message.buried:
+            message.buried = False
+            self.buried -= 1
+
+    def leave_group(self, message: MessageState) -> MessageState | None:
+        """It is gone: the message that is the first of its group instead, if it was that."""
+        group = message.group
+        if not group or group[0] is not message:
+            return None
+        while group and group[0].gone:
+            group.popleft()
+        if group:
+            return group[0]
+        if self.groups is not None:
+            self.groups.pop(message.content.group, None)
+        return None
+
+    def expect(self, message: MessageState, since_us: int) -> None:
+        """Note that it can be received from then on, unless something happens to it; only where somebody waits."""
+        if self.due is not None:
+            heappush(self.due, (since_us, message.ordinal, message.until_us))
+
+    def expect_all(self) -> None:
+        """Somebody waits for the first time."""
+        self.due = [(message.until_us, message.ordinal, message.until_us) for message in self.live.values()]
+        heapify(self.due)
+
+    def forget_ids(self) -> None:
+        """All deduplication ids are forgotten."""
+        self.seen.clear()
+        self.seen_line.clear()
+
+    def clear(self, fate: int) -> None:
+        """All messages are gone."""
+        for ordinal in self.live:
+            self.fates[ordinal] = fate
+        self.live.clear()
+        self.forget_ids()
+        self.in_flight = self.delayed = self.buried = 0
+        if self.groups is not None:
+            self.groups.clear()
+        if self.due is not None:
+            self.due.clear()
