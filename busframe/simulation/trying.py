@@ -125,6 +125,7 @@ def _try(setting: Setting, chooser: Chooser, run: Run, *, calm: Outcome | None, 
                 raised.extend(sim.node_violations())
             for check in (*sim.checks, *setting.checks):
                 run.violations += check(run.outcome, calm)
+            raised.extend(world.broker_violations())
 
     ask = None if chooser is CALM else chooser.ask
     conditions = Conditions(backend=setting.backend, ask=ask, seed=run.seed, threads=setting.threads)

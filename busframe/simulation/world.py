@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from busframe import runtime
 from busframe.simulation.record import Entry, Record
+from busframe.simulation.verdicts import Violation
 from busframe_emulator.delivery import CALM
 from busframe_emulator.delivery.checkers import EngineChecks
 from busframe_emulator.engine import Engine, Ids, Limits
@@ -120,6 +121,13 @@ class World:
         """How many messages there are in each of some queues, whatever their state; without those that are empty."""
         found = {queue: self._queues.get(queue_address(queue)) for queue in queues}
         return {queue: len(one.messages) for queue, one in found.items() if one is not None and one.messages}
+
+    def broker_violations(self) -> list[Violation]:
+        """What the broker itself has done wrong: nothing, or the simulation is not to be trusted."""
+        findings = self.checks.finish(self.driver.now_us()).findings
+        return [
+            Violation(check=f"broker: {one.check}", text=f"{one.queue}#{one.message}: {one.text}") for one in findings
+        ]
 
     def _note(self, event: Event) -> None:
         self.checks.event(event)

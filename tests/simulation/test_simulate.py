@@ -9,7 +9,7 @@ import pytest
 from simulation.apps import ORDERS, careful, naive, send_orders, send_surely, work
 
 from busframe.errors import BackendError, InvalidArgumentError
-from busframe.message import Acknowledge
+from busframe.message import Acknowledge, Outgoing
 from busframe.simulation import (
     NondeterminismError,
     Sim,
@@ -23,11 +23,15 @@ from busframe.simulation.reporting import Failure, read_token, replay_token
 from busframe_emulator.delivery.profiles import HOSTILE
 from busframe_emulator.delivery.scripts import Script
 from busframe_emulator.delivery.sites import NetFault
+from busframe_emulator.engine import receiving
 
 if TYPE_CHECKING:
     from busframe.simulation.nodes import Incarnation
     from busframe.simulation.record import Entry
     from busframe.simulation.running import Backend
+    from busframe_emulator.engine.message import Message
+    from busframe_emulator.engine.queue import Queue
+    from busframe_emulator.engine.requests import Delivery
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -339,3 +343,23 @@ def test_what_a_dead_letter_queue_holds_is_not_lost(backend: Backend) -> None:
     run = replay(scenario, Script(), backend=backend)
     assert not run.violations
     assert set(run.outcome.dead) == {"order 0", "order 1"}
+
+
+def test_a_broker_that_breaks_the_contract_is_no_fault_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver = receiving._deliver
+
+    def short(queue: Queue, message: Message, now_us: int, visibility_us: int, slot: int) -> Delivery:
+        delivery = deliver(queue, message, now_us, visibility_us, slot)
+        queue.around.timers.arm(now_us + visibility_us // 2, message)
+        return delivery
+
+    monkeypatch.setattr(receiving, "_deliver", short)
+
+    async def scenario(sim: Sim) -> None:
+        queue = await sim.queue("orders")
+        await sim.backend.send(queue, [Outgoing(body="1")])
+        for _ in range(2):
+            await sim.backend.receive(queue, limit=1, wait_s=20, lease_s=30)
+
+    with pytest.raises(SimulationFailedError, match="broker: while_invisible in "):
+        simulate(scenario, seeds=1, profile="calm", checks=())
