@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from busframe_emulator.delivery.chooser import Key
     from busframe_emulator.engine.events import Event
 
-_UNTOLD: Final = {"waiting", "wait_ended", "looked"}
-"""Events for checkers only: polls that found nothing are no story."""
+_UNTOLD: Final = {"waiting", "wait_ended", "looked", "copied"}
+"""Events for checkers only: polls that found nothing are no story, and what chance did is told as a deviation."""
 
 acting: ContextVar[Incarnation] = ContextVar("acting")
 """Which node the running task belongs to: tasks inherit it from the one that started them."""

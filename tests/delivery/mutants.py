@@ -3,6 +3,9 @@
 Each is a fault that emulators and workers in use today have had, or one step from it.
 """
 
+# pyright: reportPrivateUsage=false
+# A mutant is made inside the engine.
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +21,7 @@ from busframe_emulator.engine.queue import Queue
 from busframe_emulator.engine.requests import Delivery, Done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pytest
 
@@ -151,7 +154,11 @@ def nothing_grows_too_old(patch: pytest.MonkeyPatch) -> None:
 @mutant("expired_early")
 def messages_grow_too_old_too_soon(patch: pytest.MonkeyPatch) -> None:
     take_expired = Ageing._take_expired
-    patch.setattr(Ageing, "_take_expired", lambda self, oldest_us: take_expired(self, oldest_us + 20_000_000))
+
+    def hasty(self: Ageing, oldest_us: int) -> Iterable[Message]:
+        return take_expired(self, oldest_us + 20_000_000)
+
+    patch.setattr(Ageing, "_take_expired", hasty)
 
 
 # --- deletes --------------------------------------------------------------------------------------------------------
@@ -231,13 +238,21 @@ def the_first_receive_moves_on(patch: pytest.MonkeyPatch) -> None:
 @mutant("dlq")
 def dead_letters_one_receive_too_late(patch: pytest.MonkeyPatch) -> None:
     receives_here = receiving._receives_here
-    patch.setattr(receiving, "_receives_here", lambda message: receives_here(message) - 1)
+
+    def fewer(message: Message) -> int:
+        return receives_here(message) - 1
+
+    patch.setattr(receiving, "_receives_here", fewer)
 
 
 @mutant("dlq")
 def dead_letters_one_receive_too_early(patch: pytest.MonkeyPatch) -> None:
     receives_here = receiving._receives_here
-    patch.setattr(receiving, "_receives_here", lambda message: receives_here(message) + 1)
+
+    def more(message: Message) -> int:
+        return receives_here(message) + 1
+
+    patch.setattr(receiving, "_receives_here", more)
 
 
 @mutant("corrupted")
@@ -302,7 +317,11 @@ def a_group_in_flight_is_served_all_the_same(patch: pytest.MonkeyPatch) -> None:
 @mutant("fifo_order")
 def a_group_is_served_from_its_end(patch: pytest.MonkeyPatch) -> None:
     candidates = FifoOrder.candidates
-    patch.setattr(FifoOrder, "candidates", lambda self, now_us: iter(list(candidates(self, now_us))[::-1]))
+
+    def backwards(self: FifoOrder, now_us: int) -> Iterator[Message]:
+        return iter(list(candidates(self, now_us))[::-1])
+
+    patch.setattr(FifoOrder, "candidates", backwards)
 
 
 @mutant("dedup")

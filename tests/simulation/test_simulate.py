@@ -346,7 +346,7 @@ def test_what_a_dead_letter_queue_holds_is_not_lost(backend: Backend) -> None:
 
 
 def test_a_broker_that_breaks_the_contract_is_no_fault_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
-    deliver = receiving._deliver
+    deliver = receiving._deliver  # pyright: ignore[reportPrivateUsage] - the fault is made inside
 
     def short(queue: Queue, message: Message, now_us: int, visibility_us: int, slot: int) -> Delivery:
         delivery = deliver(queue, message, now_us, visibility_us, slot)
