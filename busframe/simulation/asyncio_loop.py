@@ -19,6 +19,7 @@ import asyncio  # noqa: TID251 - this is an asyncio event loop
 import threading
 import weakref
 from asyncio import base_events, events  # noqa: TID251 - the same
+from contextvars import Context, copy_context
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVarTuple, cast
@@ -30,7 +31,6 @@ from busframe.simulation.schedule import Schedule, Trace
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Coroutine, Iterator
-    from contextvars import Context
 
 Ts = TypeVarTuple("Ts")
 
@@ -50,6 +50,45 @@ class SimTask(asyncio.Task[Any]):
 
     # Defining __hash__ alone is not enough: a class with one of the two loses the other.
     __eq__ = object.__eq__
+
+
+class _Handle(events.Handle):
+    """A handle that does not remember where it was made, which asking for takes as long as making it."""
+
+    __slots__ = ()
+
+    def __init__(
+        self: Any, callback: Callable[..., object], args: tuple[Any, ...], loop: SimLoop, context: Context | None
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+
+class _Timer(events.TimerHandle):
+    """The same for a timer, which is among its loop's timers, and so tells it when it is cancelled."""
+
+    __slots__ = ()
+
+    def __init__(
+        self: Any,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: SimLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+        self._when = when
+        self._scheduled = True
 
 
 class _Base(base_events.BaseEventLoop):
@@ -106,10 +145,9 @@ class SimLoop(_Base):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> events.TimerHandle:
         """See asyncio. Timers are kept as tuples: comparing the handles themselves costs more than all the rest."""
-        timer = events.TimerHandle(when, callback, args, self, context)
+        timer = _Timer(when, callback, args, self, context)
         self._timer_number += 1
         heappush(self._timers, (when, self._timer_number, timer))
-        _mark_scheduled(timer, scheduled=True)
         return timer
 
     def call_later(
@@ -117,6 +155,12 @@ class SimLoop(_Base):
     ) -> events.TimerHandle:
         """See asyncio."""
         return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> events.Handle:
+        """See asyncio; without its checks for debugging, which cost more than the rest."""
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
 
     def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:  # noqa: ARG002 - asyncio calls it so
         self._timer_cancelled_count += 1
@@ -127,12 +171,13 @@ class SimLoop(_Base):
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
-    def _run_once(self) -> None:
+    def _run_once(self) -> None:  # noqa: C901 - a call more for each step would be a tenth of its time
         """Run what is ready, after a jump of the clock if that is nothing."""
         ready = self._ready
         if self._foreign:
             self._fail(self._foreign.pop(0))
-        self._make_due(jump=not ready and not self._stopping)
+        if self._timers:
+            self._make_due(jump=not ready and not self._stopping)
         if not ready:
             if not self._stopping:
                 self._fail(DeadlockError(self._now_s, self._where_tasks_wait()))
@@ -145,7 +190,13 @@ class SimLoop(_Base):
             if not handle._cancelled:  # noqa: SLF001 - as asyncio's own loop does
                 if self._trace is not None:
                     self._trace.note(round(self._now_s * 1e6), self._name(handle))
-                handle._run()  # noqa: SLF001 - the same
+                try:
+                    handle._context.run(handle._callback, *handle._args)  # noqa: SLF001 - as a handle's own _run
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - the same
+                    what = {"message": f"Exception in callback {handle}", "exception": error, "handle": handle}
+                    self.call_exception_handler(what)
         self.steps += len(batch)
         self._steps_at_instant += len(batch)
         if self._steps_at_instant > self._steps_max:
@@ -155,7 +206,7 @@ class SimLoop(_Base):
     def _make_due(self, *, jump: bool) -> None:
         """Make ready what is due, in the order of its times."""
         timers = self._timers
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2]._cancelled:  # noqa: SLF001 - as asyncio's own loop does
             heappop(timers)
             self._timer_cancelled_count -= 1
         if jump and timers and timers[0][0] > self._now_s:
@@ -163,11 +214,11 @@ class SimLoop(_Base):
             self.jumps += 1
             self._steps_at_instant = 0
         while timers and timers[0][0] <= self._now_s:
-            timer = heappop(timers)[2]
-            if timer.cancelled():
+            timer: Any = heappop(timers)[2]
+            if timer._cancelled:  # noqa: SLF001 - the same
                 self._timer_cancelled_count -= 1
             else:
-                _mark_scheduled(timer, scheduled=False)
+                timer._scheduled = False  # noqa: SLF001 - the same
                 self._ready.append(timer)
 
     def _put_in_order(self, batch: list[Any]) -> None:
@@ -291,11 +342,6 @@ class _OrderedWeakSet:
 
     def __len__(self) -> int:
         return len(self._things)
-
-
-def _mark_scheduled(timer: Any, *, scheduled: bool) -> None:
-    """A timer that is marked tells its loop when it is cancelled."""
-    timer._scheduled = scheduled  # noqa: SLF001 - asyncio has no public way
 
 
 def _callback(handle: Any) -> Any:

@@ -41,7 +41,9 @@ R = TypeVar("R")
 E = TypeVar("E")
 
 _SECOND_US: Final = 1_000_000
+_FAULTS: Final[dict[int, str]] = {fault: fault.name.lower().replace("_", " ") for fault in NetFault}
 _BROKER: Final = frozenset(("send", "receive", "settle", "extend"))
+_TAKES_EFFECT: Final = frozenset((NetFault.LOST_ANSWER, NetFault.TIMEOUT))
 TIMEOUT_S: Final = 30.0
 """How long a client waits for an answer that does not come, as boto3 is set here."""
 
@@ -171,30 +173,40 @@ class NodeBackend:
         world = self._world
         if world.ask is None and not self._paused_until_us:
             return await call()
-        nth = world.nth(operation, self._node)
-        key = (self._node, operation, nth)
-        await self._stand_still(key)
-        await self._travel("net.request", key)
+        key = (self._node, operation, world.nth(operation, self._node))
+        if self._must_stand_still(key):
+            await self._stand_still()
+        delay_us = world.choose("net.request", key)
+        if delay_us is not None:
+            await self._travel(delay_us)
         fault = NetFault.UNAVAILABLE if self._is_out(operation, key) else world.choose("net", key)
-        if fault is not None and fault not in (NetFault.LOST_ANSWER, NetFault.TIMEOUT):
+        if fault is not None and fault not in _TAKES_EFFECT:
             raise self._failure(operation, place, fault)
         result = await call()
-        await self._require_alive()
         if fault is not None:
+            await self._require_alive()
             if fault == NetFault.TIMEOUT:
                 await runtime.sleep(TIMEOUT_S)
             raise self._failure(operation, place, fault)
-        await self._travel("net.answer", key)
-        await self._require_alive()
+        delay_us = world.choose("net.answer", key)
+        if delay_us is not None:
+            await self._travel(delay_us)
+        if self._incarnation.severed:
+            await self._require_alive()
         return result
 
-    async def _stand_still(self, key: tuple[str | int, ...]) -> None:
-        """Begin a pause if one is due, and wait for the end of one that has begun."""
+    def _must_stand_still(self, key: tuple[str | int, ...]) -> bool:
+        """Begin a pause if one is due, and tell whether one has begun."""
         world = self._world
         pause_us = world.choose("node.pause", key)
         if pause_us is not None and pause_us > 0:
             self._paused_until_us = max(self._paused_until_us, world.now_us() + pause_us)
             world.note("paused", self._node, until_us=self._paused_until_us)
+        return bool(self._paused_until_us)
+
+    async def _stand_still(self) -> None:
+        """Wait for the end of a pause."""
+        world = self._world
         while (left_us := self._paused_until_us - world.now_us()) > 0:
             await runtime.sleep(left_us / _SECOND_US)
         self._paused_until_us = 0
@@ -208,17 +220,16 @@ class NodeBackend:
         if outage_us is not None and outage_us > 0:
             self._out_until_us[operation] = self._world.now_us() + outage_us
             self._world.note("outage", self._node, text=operation, until_us=self._out_until_us[operation])
-        return self._world.now_us() < self._out_until_us.get(operation, 0)
+        until_us = self._out_until_us.get(operation)
+        return until_us is not None and self._world.now_us() < until_us
 
-    async def _travel(self, site: str, key: tuple[str | int, ...]) -> None:
-        delay_us = self._world.choose(site, key)
-        if delay_us is not None and delay_us > 0:
-            await runtime.sleep(delay_us / _SECOND_US)
-            await self._require_alive()
+    async def _travel(self, delay_us: int) -> None:
+        await runtime.sleep(max(delay_us, 0) / _SECOND_US)
+        await self._require_alive()
 
     def _failure(self, operation: str, place: str, fault: int) -> BackendError:
         world = self._world
-        name = NetFault(fault).name.lower().replace("_", " ") if fault in list(NetFault) else "lost request"
+        name = _FAULTS.get(fault, "lost request")
         world.record.add(Entry(world.now_us(), "client", "failure", self._node, place, text=f"{operation}: {name}"))
         if fault == NetFault.THROTTLED:
             return ThrottledError(f"{operation} on {place}: too many requests")

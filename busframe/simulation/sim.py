@@ -20,7 +20,6 @@ from busframe.simulation.nodes import Incarnation, Node
 from busframe.simulation.store import Store
 from busframe.simulation.verdicts import Outcome, Violation
 from busframe.simulation.world import acting
-from busframe_emulator.delivery.sites import SITES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Sequence
@@ -197,8 +196,8 @@ class Sim:
         self._world.calm_down()
         for node in self._nodes:
             node.revive()
-        # What a server missed to delete may still come back.
-        await runtime.sleep(SITES["delete.zombie"].high / _SECOND_US)
+        # What a server missed to delete still comes back.
+        await runtime.sleep(max(self._world.back_us - self._world.now_us(), 0) / _SECOND_US)
         with anyio.move_on_after(within_s):
             while any((await self._left()).values()):
                 await runtime.sleep(LOOK_EVERY_S)

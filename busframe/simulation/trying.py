@@ -13,7 +13,7 @@ from busframe.simulation.sim import Sim, entered
 from busframe.simulation.verdicts import DEFAULT_CHECKS, Outcome, Violation, raised_text
 from busframe.simulation.world import open_world
 from busframe_emulator.delivery import CALM
-from busframe_emulator.delivery.choosers import Guarded, Layered, Random, Recording, Scripted
+from busframe_emulator.delivery.choosers import Adversary, Recording, Scripted
 from busframe_emulator.delivery.scripts import Script
 
 if TYPE_CHECKING:
@@ -91,11 +91,9 @@ def try_seed(
     trace: Trace | None = None,
 ) -> Run:
     """Run against chance, with a script before it."""
-    chance: Chooser = Random(profile.for_seed(seed), seed)
-    scripted = Scripted(first)
-    recording = Recording(Guarded(Layered(scripted, chance) if first else chance))
-    run = _try(setting, recording, Run(seed=seed), calm=calm, trace=trace)
-    run.fired, run.unused = recording.fired, scripted.unused
+    adversary = Adversary(profile.for_seed(seed), seed, first)
+    run = _try(setting, adversary, Run(seed=seed), calm=calm, trace=trace)
+    run.fired, run.unused = adversary.fired, adversary.unused
     return run
 
 

@@ -45,12 +45,14 @@ class World:
         record: what happened.
         checks: whether the broker keeps the contract; it always should.
         ask: the chooser's `ask`; None once the world is calm.
+        back_us: when the last message is back that was deleted, and not everywhere.
     """
 
     def __init__(self, chooser: Chooser, tasks: TaskGroup, *, seed: int) -> None:
         self.chooser = chooser
         self.ask = None if chooser is CALM else chooser.ask
         self.tasks = tasks
+        self.back_us = 0
         self.record = Record()
         self.checks = EngineChecks()
         self.counters: Counter[tuple[str, ...]] = Counter()
@@ -148,8 +150,12 @@ class _Switch:
         self._world = world
 
     def ask(self, site: str, key: Key) -> int | None:
-        ask = self._world.ask
-        return None if ask is None else ask(site, key)
+        world = self._world
+        ask = world.ask
+        answer = None if ask is None else ask(site, key)
+        if answer is not None and site == "delete.zombie":
+            world.back_us = max(world.back_us, world.now_us() + answer)
+        return answer
 
 
 @asynccontextmanager

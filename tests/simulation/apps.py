@@ -23,6 +23,7 @@ async def send_surely(sim: Sim, body: str) -> None:
         try:
             (outcome,) = await sim.backend.send(ORDERS, [Outgoing(body=body)])
         except BackendError:
+            await anyio.sleep(0.1)
             continue
         if isinstance(outcome, Sent):
             sim.accepted(body)

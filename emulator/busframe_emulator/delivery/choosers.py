@@ -6,6 +6,7 @@
     Layered(first, second)          the first's answer, or else the second's
     Guarded(inner)                  the inner's, within the budgets that let a correct program make progress
     Recording(inner)                the inner's, and a script of all that were not calm
+    Adversary(odds, seed, script)   all of it in one: what simulations ask many times in each run
 
 Chance is keyed: an answer depends on no other, so leaving one out of the recording leaves all others as they were.
 """
@@ -150,3 +151,72 @@ class Recording:
     def fired(self) -> Script:
         """All of them so far, in the order in which they were first given."""
         return Script((site, key, answer) for (site, key), answer in self._fired.items())
+
+
+class Adversary:
+    """By a script, or else by chance, within budgets, recorded.
+
+    The same as `Recording(Guarded(Layered(Scripted(script), Random(odds, seed))))`, but asked directly: a simulated
+    call asks half a dozen times.
+
+    Args:
+        odds: by site; see `Profile.for_seed`.
+        seed: of all answers.
+        script: goes before chance.
+    """
+
+    def __init__(self, odds: Mapping[str, float], seed: int, script: Script) -> None:
+        self._scripted = Scripted(script) if script else None
+        self._hash = blake2b(digest_size=16, key=str(seed).encode()[:64])
+        # A script may say something where chance has no say; its budget is told by chance then, too.
+        asked = (site for site, odd in odds.items() if odd or script)
+        self._sites = {site: (int(odds[site] * _HALF), SITES[site], _BUDGETS.get(site)) for site in asked}
+        self._spent: dict[tuple[str | int, ...], int] = {}
+        self._fired: dict[tuple[str, Key], int] = {}
+
+    def ask(self, site: str, key: Key) -> int | None:
+        """See `Chooser`."""
+        if self._scripted is not None:
+            answer = self._scripted.ask(site, key)
+            if answer is not None:
+                return self._within_budget(site, key, answer, _BUDGETS.get(site))
+        known = self._sites.get(site)
+        if known is None:
+            return None
+        threshold, about, budget = known
+        hashed = self._hash.copy()
+        hashed.update(f"{site} {key}".encode())
+        drawn = hashed.digest()
+        if int.from_bytes(drawn[:8], "big") >= threshold:
+            if budget is not None and budget[2]:
+                self._spent[site, *key[: budget[1]]] = 0
+            return None
+        share = int.from_bytes(drawn[8:], "big") / _HALF
+        answer = about.low + int((share * share if about.squared else share) * (about.high - about.low + 1))
+        if budget is not None:
+            return self._within_budget(site, key, answer, budget)
+        self._fired[site, key] = answer
+        return answer
+
+    def _within_budget(self, site: str, key: Key, answer: int, budget: tuple[int, int, bool] | None) -> int | None:
+        if budget is not None:
+            most, parts, in_a_row = budget
+            account = (site, *key[:parts])
+            spent = self._spent.get(account, 0)
+            if spent >= most:
+                if in_a_row:
+                    self._spent[account] = 0
+                return None
+            self._spent[account] = spent + 1
+        self._fired[site, key] = answer
+        return answer
+
+    @property
+    def fired(self) -> Script:
+        """See `Recording`."""
+        return Script((site, key, answer) for (site, key), answer in self._fired.items())
+
+    @property
+    def unused(self) -> Script:
+        """See `Scripted`."""
+        return Script() if self._scripted is None else self._scripted.unused

@@ -81,7 +81,7 @@ SITES: Final[Mapping[str, Site]] = {
     "purge.reach": Site(family="engine"),
     "queue.lag": Site(family="engine", high=_S, simple=_S),
     "net": Site(family="net", high=max(NetFault)),
-    "net.outage": Site(family="net", low=_S, high=30 * _S, simple=10 * _S),
+    "net.outage": Site(family="net", low=_S, high=10 * _S, simple=10 * _S),
     "net.request": Site(family="net", low=_MS, high=50 * _MS, simple=10 * _MS),
     "net.answer": Site(family="net", low=_MS, high=50 * _MS, simple=10 * _MS),
     "batch.partial": Site(family="net"),
