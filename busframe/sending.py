@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextvars import copy_context
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -38,6 +39,7 @@ FLUSH_S: Final = 5.0
 """How long a closing connection waits for sends under way: one call and its repetitions."""
 
 _log = logging.getLogger("busframe")
+_SIZE_BYTES: Final = attrgetter("size_bytes")
 
 
 class Sender:
@@ -212,7 +214,7 @@ class Sender:
             call,
             entries_max=capabilities.batch_entries_max,
             bytes_max=capabilities.batch_bytes_max,
-            size=lambda message: message.size_bytes,
+            size=_SIZE_BYTES,
             # One call at a time keeps what one task sends after another in order, also where it does not wait between.
             calls_max=1 if is_ordered(queue) else CALLS_MAX,
         )

@@ -145,15 +145,17 @@ class MemoryBackend:
         reply = self._ask(queue, Batch(queue=address, requests=[_send(address, message) for message in batch]))
         await anyio.lowlevel.checkpoint()
         assert isinstance(reply, Outcomes)  # noqa: S101 - the engine's answer to a Batch
-        outcomes: list[SendOutcome] = []
-        for message, outcome in zip(batch, reply.outcomes, strict=True):
-            if isinstance(outcome, EngineSent):
-                outcomes.append(Sent(message_id=MessageId(outcome.message_id), sequence=outcome.sequence))
-            elif message.size_bytes > self.capabilities.message_bytes_max:
-                outcomes.append(Failed(error=MessageTooLargeError(str(outcome))))
-            else:
-                outcomes.append(Failed(error=MessageRefusedError(str(outcome))))
-        return outcomes
+        return [
+            Sent(message_id=MessageId(outcome.message_id), sequence=outcome.sequence)
+            if isinstance(outcome, EngineSent)
+            else self._refused(message, outcome)
+            for message, outcome in zip(batch, reply.outcomes, strict=True)
+        ]
+
+    def _refused(self, message: Outgoing, outcome: object) -> Failed:
+        if message.size_bytes > self.capabilities.message_bytes_max:
+            return Failed(error=MessageTooLargeError(str(outcome)))
+        return Failed(error=MessageRefusedError(str(outcome)))
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `Backend.receive`."""

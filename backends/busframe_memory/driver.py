@@ -42,13 +42,14 @@ class EngineDriver:
         self._engine = engine
         self._parked: dict[int, _Parking] = {}
         # The loop's clock starts anywhere; messages carry times since 1970.
-        self._epoch_us = int((runtime.wall_s() - runtime.now_s()) * _SECOND_US)
+        self._clock = runtime.clock()
+        self._epoch_us = int((runtime.wall_s() - self._clock()) * _SECOND_US)
         self._planned_us: int | None = None
         self._replan = anyio.Event()
 
     def now_us(self) -> int:
         """Microseconds since 1970, on the loop's clock."""
-        return int(runtime.now_s() * _SECOND_US) + self._epoch_us
+        return int(self._clock() * _SECOND_US) + self._epoch_us
 
     def apply(self, request: Request) -> Reply:
         """Ask the engine something that is answered at once."""

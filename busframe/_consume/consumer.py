@@ -172,7 +172,7 @@ class Consumer:
         while True:
             places = await self._in_hand.reserve(most)
             lent = await self._bounds.borrow(places)
-            asked_s = runtime.now_s()
+            asked_s = self._clock()
             try:
                 self._admit(await self._receive(lent, wait_s), asked_s)
             except Exception as error:  # noqa: BLE001 - a consumer that stops of an error loses its queue
@@ -213,7 +213,7 @@ class Consumer:
 
     def _admit(self, batch: Sequence[Received], asked_s: float) -> None:
         """Take messages in hand, and have a worker called for those whose turn it is."""
-        now_s = runtime.now_s()
+        now_s = self._clock()
         if self._polling.good(now_s):
             _log.info("receiving from %s works again", self._queue, extra=self._log_fields)
         if not batch:

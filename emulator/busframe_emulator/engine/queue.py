@@ -184,7 +184,10 @@ class Queue:
         if around.sink is not None:
             about = content_of(message)
             around.sink(Event("sent", now_us, self.address, message.ordinal, 0, now_us + delay_us, 0, about))
-        self.show_after(message, now_us, delay_us)
+        if delay_us:
+            self.show_after(message, now_us, delay_us)
+        else:
+            self.show(message, now_us)
 
     def show_after(self, message: Message, now_us: int, delay_us: int) -> None:
         """Let a message that is new here be visible, now or after a delay."""
@@ -279,7 +282,10 @@ class Queue:
 
     def remove(self, message: Message) -> None:
         """Take it out of the queue for good."""
-        self._count_out(message)
+        if message.state == IN_FLIGHT:
+            self.in_flight -= 1
+        else:
+            self._count_out(message)
         message.state = GONE
         if message.timer:
             self.around.timers.disarm(message)

@@ -115,7 +115,12 @@ def _pick(queue: Queue, now_us: int, limit: int, nth: int) -> list[Message]:
         message = next(candidates, None)
         if message is None:
             break
-        if target is not None and redrive is not None and _receives_here(message) >= redrive.max_receive_count:
+        if (
+            target is not None
+            and redrive is not None
+            and message.receive_count >= redrive.max_receive_count  # it may have been received elsewhere before
+            and _receives_here(message) >= redrive.max_receive_count
+        ):
             dead.append(message)
         else:
             picked.append(message)
