@@ -56,29 +56,40 @@ def encode(payload: object, kind: MessageType) -> tuple[str, str | None]:
 @cache
 def encoder_of(kind: MessageType) -> Callable[[Any], tuple[str, str | None]]:
     """Make the function that writes payloads of a type; see `encode`."""
-    to_text = _json_encoder(kind.payload) if kind.form == "json" else None
-    raw = _text if kind.form == "text" else _bytes
+    if kind.form == "json":
+        to_body = _pydantic_json if _is_pydantic(kind.payload) else _plain_json
+    else:
+        to_body = _text if kind.form == "text" else _bytes
 
     def write(payload: Any) -> tuple[str, str | None]:
         try:
-            return (to_text(payload), None) if to_text is not None else raw(payload)
+            return to_body(payload)
         except Exception as error:
             raise EncodeError(f"{kind.name}: {error}") from error
 
     return write
 
 
-def check(body: str, kind: MessageType, encoding: str | None) -> None:
-    """Make sure that what was written can be read: a field of the wrong type shows here, and not at the consumer.
+@cache
+def checked_encoder_of(kind: MessageType) -> Callable[[Any], tuple[str, str | None]]:
+    """Make the function that writes payloads of a type and makes sure that what it wrote can be read.
 
-    Raises:
-        EncodeError: it cannot.
+    So a field of the wrong type shows with the sender, as an EncodeError, and not at the consumer.
     """
-    if kind.form == "json":
+    write = encoder_of(kind)
+    if kind.form != "json":
+        return write
+    decode = _json_decoder(kind.payload)
+
+    def write_and_read(payload: Any) -> tuple[str, str | None]:
+        written = write(payload)
         try:
-            reader_of(kind)(body, kind.version, encoding)
-        except DecodeError as error:
-            raise EncodeError(f"no consumer could read it: {error}") from error
+            decode(written[0])
+        except Exception as error:
+            raise EncodeError(f"no consumer could read it: {kind.name}: {error}") from error
+        return written
+
+    return write_and_read
 
 
 def key_of(payload: object, kind: MessageType) -> str | None:
@@ -110,11 +121,14 @@ def reader_of(kind: MessageType) -> Reader:
     return read
 
 
-def _json_encoder(payload: type) -> Callable[[Any], str]:
-    if not _is_pydantic(payload):
-        return lambda value: printable(_ENCODE(value).decode())
+def _plain_json(payload: Any) -> tuple[str, None]:
+    text = _ENCODE(payload).decode()
+    return (text if text.isascii() else printable(text)), None
+
+
+def _pydantic_json(payload: _PydanticModel) -> tuple[str, None]:
     # What validation reads is what is written: fields by their aliases, and none that are computed.
-    return lambda value: printable(cast("_PydanticModel", value).model_dump_json(by_alias=True, round_trip=True))
+    return printable(payload.model_dump_json(by_alias=True, round_trip=True)), None
 
 
 def _json_decoder(payload: type) -> Callable[[Any], object]:

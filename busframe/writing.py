@@ -13,7 +13,7 @@ import msgspec
 
 from busframe import runtime
 from busframe.cloudevents import CONTENT_TYPE, STRUCTURED_JSON
-from busframe.codec import check, encode, key_of
+from busframe.codec import checked_encoder_of, encoder_of, key_of
 from busframe.delivery import current_delivery
 from busframe.errors import InvalidArgumentError
 from busframe.headers import HEADERS, Headers, encode_headers
@@ -137,9 +137,10 @@ class Writer:
     ) -> None:
         self._source = source
         self._delay_s_max = delay_s_max
-        self._check_schema = check_schema
+        self._encoder_of = checked_encoder_of if check_schema else encoder_of
         self._envelope = envelope
         self._propagator = propagator
+        self._plain: dict[MessageType, _PlainHeaders] = {}
 
     def write(self, payload: object, kind: MessageType, options: Options = PLAIN) -> Written:
         """Write a message.
@@ -148,17 +149,23 @@ class Writer:
             EncodeError: the payload cannot be written as its type.
             InvalidArgumentError: one of the options is not allowed.
         """
-        data, encoding = encode(payload, kind)
-        if self._check_schema:
-            check(data, kind, encoding)
+        data, encoding = self._encoder_of(kind)(payload)
+        cause, trace = current_delivery(), self._propagator()
+        if (
+            (cause is None and trace is None)
+            and (kind.key is None and encoding is None and self._envelope is None)
+            and (options is PLAIN or options == PLAIN)
+        ):
+            plain = self._plain.get(kind)
+            if plain is None:
+                plain = self._plain[kind] = _PlainHeaders(kind, self._source)
+            return plain.write(data)
         delay_s, due_s = self._delays(options.delay_s) if options.delay_s else (0.0, None)
-        cause = current_delivery()
         correlation_id = options.correlation_id
         causation_id = None
         if cause is not None:
             causation_id = cause.headers.id
             correlation_id = correlation_id or cause.headers.correlation_id or causation_id
-        trace = self._propagator()
         headers = Headers(
             id=runtime.new_id(),
             type=kind.name,
@@ -194,6 +201,36 @@ class Writer:
         if wished_s <= self._delay_s_max:
             return wished_s, None
         return self._delay_s_max, runtime.wall_s() + wished_s
+
+
+class _PlainHeaders:
+    """Writes the messages of one type whose headers differ in nothing but their id, as most do: a third of the work."""
+
+    __slots__ = ("_before", "_behind", "_size_bytes", "_source", "_type", "_version")
+
+    def __init__(self, kind: MessageType, source: str) -> None:
+        self._type = kind.name
+        self._version = kind.version
+        self._source = source
+        example = runtime.new_id()
+        text = encode_headers(self._headers(example))
+        self._before, self._behind = text.split(example)
+        self._size_bytes = size_of_attribute(HEADERS, text)
+
+    def write(self, data: str) -> Written:
+        """Write one with this payload."""
+        name = runtime.new_id()
+        return Written(
+            headers=self._headers(name),
+            data=data,
+            body=data,
+            attributes={HEADERS: f"{self._before}{name}{self._behind}"},
+            size_bytes=self._size_bytes + size_of_text(data),
+            delay_s=0.0,
+        )
+
+    def _headers(self, name: str) -> Headers:
+        return Headers(id=name, type=self._type, version=self._version, source=self._source)
 
 
 def _size(body: str, attributes: Mapping[str, str | bytes]) -> int:
