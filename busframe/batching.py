@@ -122,7 +122,17 @@ class Batcher(Generic[E, O]):
             raise _closed()
         if not self._calls and not self._waiting:
             return await self._submit_alone(entry)
-        return await self.finish(self.begin(entry))
+        batch, index = self._join(entry)
+        if batch.told is None:
+            batch.told = anyio.Event()
+        try:
+            await batch.told.wait()
+        except BaseException:
+            self._withdraw(batch, index)
+            raise
+        if batch.error is not None:
+            raise _own(batch.error)
+        return batch.outcomes[index]
 
     def begin(self, entry: E) -> Begun[E, O]:
         """Have `entry` sent, for `finish` to tell its outcome.
@@ -143,9 +153,7 @@ class Batcher(Generic[E, O]):
             try:
                 await batch.told.wait()
             except BaseException:
-                if batch in self._waiting:
-                    batch.entries[index] = cast("E", _WITHDRAWN)  # taken out before the call
-                    batch.withdrawn = True
+                self._withdraw(batch, index)
                 raise
         if batch.error is not None:
             raise _own(batch.error)
@@ -161,17 +169,15 @@ class Batcher(Generic[E, O]):
 
     def _join(self, entry: E) -> tuple[_Batch[E, O], int]:
         waiting = self._waiting
-        batch = waiting[-1] if waiting else None
-        if self._size is not None:
-            size = self._size(entry)
-            if batch is not None and batch.size + size > self._bytes_max:
-                batch.full = True
+        size = 0 if self._size is None else self._size(entry)
+        if waiting and not (batch := waiting[-1]).full and batch.size + size <= self._bytes_max:
+            index = len(batch.entries)
         else:
-            size = 0
-        if batch is None or batch.full:
-            batch = _Batch[E, O]()
+            if waiting:
+                waiting[-1].full = True
+            batch = _Batch()
             waiting.append(batch)
-        index = len(batch.entries)
+            index = 0
         batch.entries.append(entry)
         batch.size += size
         if index + 1 == self._entries_max:
@@ -200,6 +206,12 @@ class Batcher(Generic[E, O]):
             for batch in self._waiting:
                 batch.aged = True
         self._clock_runs = False
+
+    def _withdraw(self, batch: _Batch[E, O], index: int) -> None:
+        """Take an entry out, if its call has not begun."""
+        if batch in self._waiting:
+            batch.entries[index] = cast("E", _WITHDRAWN)
+            batch.withdrawn = True
 
     def _refuse_waiting(self) -> None:
         while self._waiting:

@@ -56,6 +56,7 @@ def encode(payload: object, kind: MessageType) -> tuple[str, str | None]:
 @cache
 def encoder_of(kind: MessageType) -> Callable[[Any], tuple[str, str | None]]:
     """Make the function that writes payloads of a type; see `encode`."""
+    to_body: Callable[[Any], tuple[str, str | None]]
     if kind.form == "json":
         to_body = _pydantic_json if _is_pydantic(kind.payload) else _plain_json
     else:

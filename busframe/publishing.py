@@ -95,12 +95,10 @@ class Publisher:
             return ()
         for row in rows:
             message.require_fits(row.queue)
-        if len(rows) == 1:
-            return await self._send_to_one(message, rows[0])
-        return await self._spread(_Fanout(message), rows)
-
-    async def _send_to_one(self, message: Written, row: Subscription) -> Sequence[QueueName]:
-        """Send to the only recipient; nothing is kept count of unless it fails."""
+        if len(rows) > 1:
+            return await self._spread(_Fanout(message), rows)
+        # The only recipient: nothing is kept count of unless it fails.
+        (row,) = rows
         try:
             await self._sender.send(row.queue, message.for_queue(row.queue))
         except (BackendError, ClosedError) as error:

@@ -14,7 +14,7 @@ from busframe.batching import Batcher
 from busframe.errors import BackendError, ClosedError
 from busframe.headers import marked_again
 from busframe.limits import check_send
-from busframe.message import Outgoing, Sent, is_ordered
+from busframe.message import Failed, Outgoing, Sent, is_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,10 +82,8 @@ class Sender:
             try:
                 outcome = await batcher.submit(message)
             except BackendError as whole:
-                return await self._repeat(queue, message, whole)
-            if isinstance(outcome, Sent):
-                return outcome
-            return await self._repeat(queue, message, outcome.error)
+                outcome = Failed(error=whole)
+            return outcome if isinstance(outcome, Sent) else await self._repeat(queue, message, outcome.error)
         finally:
             self._under_way -= 1
             if self._quiet is not None and not self._under_way:
