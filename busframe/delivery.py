@@ -63,6 +63,6 @@ def current_delivery() -> Delivery[Any] | None:
 def enter_delivery(delivery: Delivery[Any] | None) -> None:
     """Set, in this task from now on, what the running code works on: what it sends will say so."""
     _CURRENT.set(delivery)
-    trace = None if delivery is None else delivery.headers.trace
+    trace = None if delivery is None or delivery.headers.traceparent is None else delivery.headers.trace
     if trace is not None or current_trace() is not None:
         enter_trace(trace)

@@ -59,13 +59,12 @@ class Handler:
     filter: Filter | None = None
     once_window_s: float | None = None
 
-    async def __call__(self, delivery: Delivery[Any]) -> None:
-        """Handle one delivery. What the function sends meanwhile names it as its cause."""
+    def __call__(self, delivery: Delivery[Any]) -> Awaitable[None]:
+        """Handle one delivery; to be awaited at once. What the function sends meanwhile names it as its cause."""
         enter_delivery(delivery)
         if self.wants_delivery:
-            await self.function(delivery.payload, delivery)
-        else:
-            await self.function(delivery.payload)
+            return self.function(delivery.payload, delivery)
+        return self.function(delivery.payload)
 
 
 @dataclass(slots=True, kw_only=True)

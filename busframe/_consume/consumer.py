@@ -219,17 +219,13 @@ class Consumer:
         if not batch:
             return
         counts = self._counts
-        redelivered = sum(received.receive_count > 1 for received in batch)
-        counts.received += len(batch)
-        counts.redelivered += redelivered
-        if self._observers is not None:
-            self._observers.note(
-                ReceivedEvent(queue=self._queue, group=self._group.name, count=len(batch), redelivered=redelivered)
-            )
+        redelivered = 0
         slot = self._leases.slot(asked_s, now_s)
         until_s = asked_s + self._group.lease_s
         for received in batch:
-            lane = self._opener.lane(received)
+            if received.receive_count > 1:
+                redelivered += 1
+            lane = None if received.group is None else self._opener.lane(received)
             opened: tuple[Handler, Delivery[object]] | Exception
             try:
                 opened = self._opener.open(received)
@@ -241,6 +237,12 @@ class Consumer:
             self._in_hand.add(lease)
             if lane is None or self._lanes.enter(lease):
                 self._ready.append(lease)
+        counts.received += len(batch)
+        counts.redelivered += redelivered
+        if self._observers is not None:
+            self._observers.note(
+                ReceivedEvent(queue=self._queue, group=self._group.name, count=len(batch), redelivered=redelivered)
+            )
         self._call_worker()
 
     def _call_worker(self) -> None:
@@ -259,7 +261,8 @@ class Consumer:
             with anyio.CancelScope() as scope:
                 while self._ready and not scope.cancel_called:
                     lease = self._ready.popleft()
-                    self._call_worker()
+                    if not self._worker_called:
+                        self._call_worker()
                     fit = await self._handle(lease, scope)
                     if not (fit and self._is_unmarked()):
                         return False
@@ -326,7 +329,8 @@ class Consumer:
             self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged_in_order)
         else:
             self._settler.post(lease, Acknowledge(receipt=lease.received.receipt), self._acknowledged)
-            self._make_way(lease)  # this worker goes on with whatever is ready
+            if lease.lane is not None:
+                self._make_way(lease)  # this worker goes on with whatever is ready
 
     def _judge_interruption(self, lease: Lease, raised: BaseException) -> Exception:
         """Make a failure of a handler's cancellation if nobody here has cancelled it; else let it go on."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from busframe import runtime
-from busframe._consume.anew import read_former
+from busframe._consume.anew import ANEW, read_former
 from busframe._consume.verdict import NotYetDue
 from busframe.cloudevents import looks_like_cloud_event, read_cloud_event
 from busframe.codec import reader_of
@@ -44,16 +44,18 @@ class Opener:
             DecodeError: its headers or its body are not what its type says.
             NotYetDue: it takes the place of an answer; see `onward`.
         """
-        former = read_former(received)
-        if former is not None:
+        attributes = received.attributes
+        former = read_former(received) if ANEW in attributes else None
+        if former is not None and former.due_s is not None:
             _require_due(former.due_s)
         try:
-            text = received.attributes.get(HEADERS)
+            text = attributes.get(HEADERS)
             if text is None:
                 headers, body = _unwrap(received)
             else:
                 headers, body = read_headers(text, received), received.body
-            _require_due(headers.due_s)
+            if headers.due_s is not None:
+                _require_due(headers.due_s)
             found = self._by_type.get(headers.type)
             if found is None:
                 known = ", ".join(sorted(self._by_type)) or "no type"
@@ -94,8 +96,8 @@ class Opener:
             return None
 
 
-def _require_due(due_s: float | None) -> None:
-    if due_s is not None and (left_s := due_s - runtime.wall_s()) > 0:
+def _require_due(due_s: float) -> None:
+    if (left_s := due_s - runtime.wall_s()) > 0:
         raise NotYetDue(left_s)
 
 
