@@ -11,8 +11,6 @@ import copy
 from collections import deque
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
-import anyio
-
 from busframe import runtime
 from busframe.crew import Crew
 from busframe.errors import BackendError, BusframeError, UnavailableError
@@ -20,6 +18,7 @@ from busframe.errors import BackendError, BusframeError, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    import anyio
     from anyio.abc import TaskGroup
 
 E = TypeVar("E")
@@ -50,7 +49,7 @@ class _Batch(Generic[E, O]):
         self.withdrawn = False
         self.full = False
         self.aged = False
-        self.told: anyio.Event | None = None
+        self.told: runtime.Signal | anyio.Event | None = None
         self.outcomes: Sequence[O] = ()
         self.error: BusframeError | None = None
 
@@ -124,7 +123,7 @@ class Batcher(Generic[E, O]):
             return await self._submit_alone(entry)
         batch, index = self._join(entry)
         if batch.told is None:
-            batch.told = anyio.Event()
+            batch.told = runtime.signal()
         try:
             await batch.told.wait()
         except BaseException:
@@ -141,7 +140,7 @@ class Batcher(Generic[E, O]):
         """
         batch, index = self._join(entry)
         if batch.told is None:
-            batch.told = anyio.Event()
+            batch.told = runtime.signal()
             if batch.error is not None:  # Refused at once: the batcher is closed.
                 batch.told.set()
         return batch, index

@@ -12,11 +12,12 @@ from __future__ import annotations
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
-import anyio
+from busframe import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    import anyio
     from anyio.abc import TaskGroup
 
 IDLE_MAX: Final = 128
@@ -40,7 +41,7 @@ class Crew:
         self._members_max = members_max
         self._context = copy_context()
         self._members = 0
-        self._idle: list[anyio.Event] = []
+        self._idle: list[runtime.Signal | anyio.Event] = []
         self._dismissed = False
 
     def call(self) -> bool:
@@ -66,7 +67,7 @@ class Crew:
             while (fit := await self._work()) and not self._dismissed and len(self._idle) < IDLE_MAX:
                 # The last to become idle is the first to be called: the rest of a crew that is larger than it need
                 # be is left alone.
-                called = anyio.Event()
+                called = runtime.signal()
                 self._idle.append(called)
                 await called.wait()
         finally:

@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from anyio.abc import TaskGroup
 
@@ -47,13 +47,61 @@ def iso_time(at_s: float) -> str:
 
 def clock() -> Callable[[], float]:
     """What `now_s` reads in the running event loop: for those who ask it more often than anyone can look it up."""
+    loop = _asyncio_loop()
+    if loop is None:
+        return anyio.current_time
+    # What asyncio's own loops do, without a call of Python's for it; a virtual one has a method of its own.
+    plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
+    return time.monotonic if plain else loop.time
+
+
+class Signal:
+    """What `anyio.Event` is, on asyncio and for a third of the time. Make one with `signal`.
+
+    One task's wait for another is the dearest part of a message that goes from the one to the other.
+    """
+
+    __slots__ = ("_loop", "_set", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._set = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def is_set(self) -> bool:
+        """Tell whether it was set."""
+        return self._set
+
+    def set(self) -> None:
+        """Let all who wait go on, and those to come."""
+        self._set = True
+        for future in self._waiting:
+            if not future.done():  # else its task was cancelled
+                future.set_result(None)
+        self._waiting.clear()
+
+    def wait(self) -> Awaitable[None]:
+        """Wait, unless it was set already; to be awaited at once."""
+        future = self._loop.create_future()
+        if self._set:
+            future.set_result(None)
+        else:
+            self._waiting.append(future)
+        return future
+
+
+def signal() -> Signal | anyio.Event:
+    """Make an event for the running event loop, for the few that are made and waited for with every few messages."""
+    loop = _asyncio_loop()
+    return anyio.Event() if loop is None else Signal(loop)
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    """The running event loop, if it is asyncio's."""
     with suppress(RuntimeError):
         if asyncio.current_task() is not None:
-            loop = asyncio.get_running_loop()
-            # What asyncio's own loops do, without a call of Python's for it; a virtual one has a method of its own.
-            plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
-            return time.monotonic if plain else loop.time
-    return anyio.current_time
+            return asyncio.get_running_loop()
+    return None
 
 
 async def sleep(delay_s: float) -> None:
