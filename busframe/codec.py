@@ -107,13 +107,13 @@ def reader_of(kind: MessageType) -> Reader:
     if kind.form != "json":
         return _raw_reader(kind)
     decode = _json_decoder(kind.payload)
-    current, upgrade = kind.version, kind.upgrade
+    upgrade = kind.upgrade
 
     def read(body: Body, version: int, encoding: str | None, /) -> object:
         try:
             if encoding is not None:
                 body = _plain(body, encoding)
-            if version != current and version in upgrade:
+            if version in upgrade:
                 body = _ENCODE(_upgraded(msgspec.json.decode(body), version, kind))
             return decode(body)
         except Exception as error:
