@@ -169,14 +169,16 @@ class Batcher(Generic[E, O]):
     def _join(self, entry: E) -> tuple[_Batch[E, O], int]:
         waiting = self._waiting
         size = 0 if self._size is None else self._size(entry)
-        if waiting and not (batch := waiting[-1]).full and batch.size + size <= self._bytes_max:
-            index = len(batch.entries)
+        last = waiting[-1] if waiting else None
+        batch: _Batch[E, O]
+        if last is not None and not last.full and last.size + size <= self._bytes_max:
+            batch = last
         else:
-            if waiting:
-                waiting[-1].full = True
+            if last is not None:
+                last.full = True
             batch = _Batch()
             waiting.append(batch)
-            index = 0
+        index = len(batch.entries)
         batch.entries.append(entry)
         batch.size += size
         if index + 1 == self._entries_max:
