@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import anyio
 
 from busframe._consume.pulling import Shelf
 from busframe.backend import Peeks
 from busframe.errors import UnsupportedError
 from busframe.limits import check_send
-from busframe.message import Outgoing
+from busframe.message import Outgoing, Release
 from busframe.registry import Registry
 
 if TYPE_CHECKING:
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
     from busframe._consume.pulling import Stream
     from busframe.backend import Backend, QueueStats
     from busframe.foreign import ForeignMessage
-    from busframe.message import MessageId, Peeked, QueueName
+    from busframe.message import MessageId, Peeked, QueueName, Received
     from busframe.retry import Retry
     from busframe.sending import Sender
 
     Pull = Callable[[Registry, Shelf[ForeignMessage]], AbstractAsyncContextManager[Stream[ForeignMessage]]]
+
+SAMPLE_WAIT_S: Final = 1.0
+"""Long enough that SQS asks all of its servers."""
 
 
 class Channel:
@@ -94,6 +99,33 @@ class Channel:
         if not isinstance(self._backend, Peeks):
             raise UnsupportedError(f"{type(self._backend).__name__} cannot show messages without receiving them")
         return await self._backend.peek(self.name, limit=limit, after=after)
+
+    async def sample(self, *, limit: int = 10, lease_s: float = 10.0) -> Sequence[Received]:
+        """Receive messages and give them back at once: a look where `peek` cannot be had.
+
+        It counts: each is delivered once more, and is dead-lettered if that was once too often. Meanwhile consumers do
+        not get them; if this is interrupted, for `lease_s`.
+
+        Args:
+            limit: so many at most; fewer come although there are more, as the broker likes.
+            lease_s: more than 0.
+        """
+        capabilities = self._backend.capabilities
+        found: dict[MessageId, Received] = {}
+        try:
+            while len(found) < limit:
+                most = min(limit - len(found), capabilities.receive_entries_max)
+                batch = await self._backend.receive(self.name, limit=most, wait_s=SAMPLE_WAIT_S, lease_s=lease_s)
+                fresh = {received.message_id: received for received in batch if received.message_id not in found}
+                if not fresh:
+                    break
+                found.update(fresh)
+        finally:
+            with anyio.move_on_after(lease_s, shield=True):
+                releases = [Release(receipt=received.receipt) for received in found.values()]
+                for first in range(0, len(releases), capabilities.batch_entries_max):
+                    await self._backend.settle(self.name, releases[first : first + capabilities.batch_entries_max])
+        return tuple(found.values())
 
     async def purge(self) -> None:
         """Remove all messages, those in flight and delayed included. May take the broker up to a minute to finish."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from busframe._consume.consumer import Consumer
     from busframe._consume.health import Health
-    from busframe.backend import Backend, QueueStats
+    from busframe.backend import Backend, Capabilities, QueueStats
     from busframe.filters import FilterOn
     from busframe.inbox import Inbox
     from busframe.message import QueueName
@@ -145,6 +145,11 @@ class Live(Sending):
             ConfigurationError: this connection has none.
         """
         return self._host.inbox
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the broker can do, as facts."""
+        return self._backend.capabilities
 
     def backend_as(self, kind: type[B]) -> B:
         """The backend as the class it is, for what only it can do.

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LOOK_S: Final = 1.0
 """How long a poll waits where others want its places, or an end: long enough that SQS asks all of its servers."""
 
+SHORT_LOOK_S: Final = 0.1
+"""How long to look whether nothing is left, where the broker knows what it has."""
+
 FAILURES_MAX: Final = 5
 """A run that is to end does not wait for ever for a broker that fails. So many take some three seconds."""
 
@@ -92,10 +95,17 @@ class Bounds:
         self._changed.set()
         self._changed = anyio.Event()
 
-    def wait_s(self, longest_s: float) -> float:
-        """How long a poll may wait."""
+    def wait_s(self, longest_s: float, *, exact: bool) -> float:
+        """How long a poll may wait.
+
+        Args:
+            longest_s: at most.
+            exact: the broker knows what it has, and an answer is empty only if nothing is there.
+        """
+        if self.until_empty:
+            return min(longest_s, SHORT_LOOK_S if exact else LOOK_S)
         shared = self._left is not None and self._consumers > 1
-        return min(longest_s, LOOK_S) if shared or self.until_empty else longest_s
+        return min(longest_s, LOOK_S) if shared else longest_s
 
     def found_nothing(self, consumer: Hashable, activity: int) -> None:
         """Note that a consumer with nothing in its hands has looked in vain.

@@ -168,7 +168,7 @@ class Consumer:
         """Receive until cancelled, whatever errors there are."""
         capabilities = self._backend.capabilities
         most = min(capabilities.receive_entries_max, self._group.concurrency)
-        wait_s = self._bounds.wait_s(min(capabilities.wait_s_max, WAIT_S))
+        wait_s = self._bounds.wait_s(min(capabilities.wait_s_max, WAIT_S), exact=capabilities.exact_stats)
         while True:
             places = await self._in_hand.reserve(most)
             lent = await self._bounds.borrow(places)

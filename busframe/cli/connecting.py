@@ -6,8 +6,10 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from busframe._consume.once import needs_inbox
 from busframe.bus import Bus
 from busframe.cli.finding import find_bus
+from busframe.config import BackendUrl, has_inbox
 from busframe.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -61,10 +63,23 @@ def bus_of(arguments: Namespace) -> Bus:
 
 
 @asynccontextmanager
-async def connected(arguments: Namespace, bus: Bus, *, provision: ProvisionMode = "assume") -> AsyncGenerator[Live]:
-    """Connect as the arguments say. As it is, nothing is made and nothing is checked."""
+async def connected(
+    arguments: Namespace, bus: Bus, *, inbox: str | None = None, provision: ProvisionMode = "assume"
+) -> AsyncGenerator[Live]:
+    """Connect as the arguments say. As it is, nothing is made and nothing is checked.
+
+    Args:
+        arguments: with those of `add_connection`.
+        bus: the program's, or one of the command's own.
+        inbox: for commands that run handlers.
+        provision: see `Bus.connect`.
+    """
+    url = url_of(arguments)
     recipients: str | None = arguments.recipients or _from_environment(RECIPIENTS_VARIABLE)
-    async with bus.connect(url_of(arguments), recipients=recipients, provision=provision) as live:
+    if inbox is None and provision == "assume" and not has_inbox(BackendUrl.parse(url).scheme):
+        # Subscriptions that need an inbox must not keep a command from connecting that handles nothing.
+        inbox = "memory://" if any(needs_inbox(group) for group in bus.groups.values()) else None
+    async with bus.connect(url, recipients=recipients, inbox=inbox, provision=provision) as live:
         yield live
 
 

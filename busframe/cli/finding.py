@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from busframe.bus import Bus
 from busframe.errors import InvalidArgumentError
+from busframe.foreign import FOREIGN
+from busframe.message_type import message_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from busframe.message_type import MessageType
 
 
 def find_bus(name: str) -> Bus:
@@ -42,3 +51,32 @@ def find_bus(name: str) -> Bus:
         return found
     buses = ", ".join(f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, Bus))
     raise InvalidArgumentError("app", name, f"a Bus; {module_name} has {buses or 'none'}")
+
+
+def find_message_type(bus: Bus, app: str, name: str) -> MessageType:
+    """Find a message type by its name on the wire: one that the bus handles, or that the program declares.
+
+    Args:
+        bus: of the program.
+        app: where it was found, `package.module:bus`. All modules of that package that are loaded are looked through.
+        name: on the wire, or an alias.
+
+    Raises:
+        InvalidArgumentError: there is none; it says which there are.
+    """
+    kinds = {handler.kind.name: handler.kind for group in bus.groups.values() for handler in group.all_handlers}
+    kinds.update((kind.name, kind) for kind in _declared(app.partition(":")[0].partition(".")[0]))
+    kinds.pop(FOREIGN.name, None)
+    for kind in kinds.values():
+        if name == kind.name or name in kind.aliases:
+            return kind
+    raise InvalidArgumentError("name", name, f"a message type of {app}: {', '.join(sorted(kinds)) or 'it has none'}")
+
+
+def _declared(package: str) -> Iterator[MessageType]:
+    for module_name, module in list(sys.modules.items()):
+        if module_name == package or module_name.startswith(f"{package}."):
+            for value in list(vars(module).values()):
+                if isinstance(value, type):
+                    with suppress(InvalidArgumentError):
+                        yield message_type(value)

@@ -25,6 +25,12 @@ def say_json(value: object) -> None:
     say(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def say_json_line(value: object) -> None:
+    """Write a value as JSON on a line of its own, and let whoever reads have it at once."""
+    say(json.dumps(value, ensure_ascii=False))
+    sys.stdout.flush()
+
+
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write rows below each other, aligned. Numbers stand right; None is a dash, and so is empty text.
 

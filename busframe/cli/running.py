@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from busframe.cli.output import complain
-from busframe.errors import BackendError, BusframeError, ConfigurationError
+from busframe.errors import BackendError, BusframeError, ConfigurationError, QueueNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,26 +24,46 @@ FAILED: Final = 3
 INTERRUPTED: Final = 130
 """Ctrl-C, as shells have it."""
 
+EXIT_CODES: Final = (
+    "exit codes: 0 done; 1 done, and something was found or failed; 2 wrong use; 3 the broker failed or refused; "
+    "130 interrupted"
+)
 
-def run(command: Callable[..., Awaitable[int]], *arguments: Any) -> int:
+
+def run(command: Callable[..., Awaitable[int]], *arguments: Any, name: str = "", loop: str = "asyncio") -> int:
     """Run an async command and return its exit code.
 
     Errors of the bus are said in a line; all others are bugs, in the program or here, and come out with their
     traceback.
+
+    Args:
+        command: what to run.
+        arguments: for it.
+        name: of the command, which stands before what it complains of.
+        loop: asyncio or trio.
     """
     try:
-        return anyio.run(command, *arguments)
+        return anyio.run(command, *arguments, backend=loop)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, such as `head`. Python would complain when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except BusframeError as error:
-        return explain(error)
+        return explain(error, name=name)
 
 
-def explain(error: BusframeError) -> int:
+def explain(error: BusframeError, *, name: str = "") -> int:
     """Say what went wrong, and return the exit code for it."""
-    complain(f"busframe: {error}")
-    if isinstance(error, ConfigurationError):
-        return MISUSED
+    speaker = f"busframe {name}".rstrip()
+    complain(f"{speaker}: {error}{_advice(error)}")
+    return MISUSED if isinstance(error, ConfigurationError) else FAILED
+
+
+def _advice(error: BusframeError) -> str:
+    if isinstance(error, QueueNotFoundError):
+        return "; `busframe stats` names the queues there are"
     if isinstance(error, BackendError) and error.retryable:
-        complain("busframe: trying again may help")
-    return FAILED
+        return "; trying again may help"
+    return ""

@@ -1,0 +1,162 @@
+"""One process that runs handlers: alone, or one of several that `busframe.cli.supervisor` watches over."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from busframe import runtime
+from busframe.cli.connecting import connected
+from busframe.cli.finding import find_bus
+from busframe.cli.link import Link, report
+from busframe.cli.output import say_json, say_table
+from busframe.cli.running import DONE, FOUND
+from busframe.cli.status import StatusFile
+from busframe.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping, Sequence
+
+    from busframe.message import QueueName
+    from busframe.session import Live
+
+REPORT_S: Final = 1.0
+"""How often a process says how it is."""
+
+BAD: Final = ("retried", "dead_lettered", "lost", "unsettled")
+"""What may become of a message besides being handled."""
+
+
+class Worker:
+    """Runs the handlers of a program.
+
+    Args:
+        arguments: of `busframe run`.
+    """
+
+    def __init__(self, arguments: Namespace) -> None:
+        self._arguments = arguments
+        self._link = Link.inherited()
+        self._started_s = runtime.wall_s()
+        self._queues: set[QueueName] = set()
+        self._status = StatusFile(arguments.status) if arguments.status and self._link is None else None
+
+    async def run(self) -> int:
+        """Run until told to stop or an end is reached; returns the exit code."""
+        arguments = self._arguments
+        bus = find_bus(arguments.app)
+        if not bus.groups:
+            raise ConfigurationError(f"{arguments.app} has no handlers to run")
+        self._queues = {group.queue for group in bus.select(arguments.group)}
+        inbox = arguments.inbox or os.environ.get("BUSFRAME_INBOX") or None
+        async with (
+            connected(arguments, bus, inbox=inbox, provision=arguments.provision) as live,
+            runtime.background_tasks() as tasks,
+        ):
+            if arguments.workers > 1 and not live.capabilities.shared:
+                raise ConfigurationError(
+                    "--workers: the broker is this process's own; several processes need a shared one"
+                )
+            if self._link is not None:
+                tasks.start_soon(self._end_with_the_other)
+            tasks.start_soon(self._report, live)
+            stopped_by = await self._work(live)
+            if self._link is not None:
+                self._link.tell(ended=report(live, self._queues, started_s=self._started_s), signal=stopped_by)
+            if self._status is not None:
+                self._status.remove()
+            return self._conclude(live)
+
+    async def _work(self, live: Live) -> str | None:
+        arguments = self._arguments
+        alone = self._link is None
+        one = arguments.once or arguments.isolate
+        stopped_by = await live.work(
+            groups=arguments.group,
+            concurrency=1 if arguments.isolate else arguments.concurrency,
+            until_empty=arguments.drain or arguments.once,
+            deliveries_max=1 if one else arguments.max_messages,
+            # Where there are several processes, the time is for the one that watches.
+            time_max_s=arguments.max_time if alone else None,
+            signals=True,
+            drain_s=arguments.drain_s,
+            task_status=self,
+        )
+        return None if stopped_by is None else stopped_by.name
+
+    def started(self, value: object = None) -> None:
+        """Pass on that handlers run now: see `anyio.abc.TaskStatus`."""
+        del value  # there is none
+        if self._link is not None:
+            self._link.tell(ready=True)
+
+    async def _end_with_the_other(self) -> None:
+        """Drain and end when the process is gone that watches over this one: nobody would stop it any more."""
+        assert self._link is not None  # noqa: S101 - called then only
+        async for _ in self._link.lines():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _report(self, live: Live) -> None:
+        """Keep telling how it is, and whether it is time to be replaced."""
+        while True:
+            current = report(live, self._queues, started_s=self._started_s)
+            if self._link is not None:
+                self._link.tell(report=current, tired=self._tired(current))
+            elif self._status is not None:
+                await self._status.write([{"worker": 1, "state": "running", "restarts": 0, "report": current}])
+            await runtime.sleep(REPORT_S)
+
+    def _tired(self, current: Mapping[str, Any]) -> str | None:
+        """Why it is time to be replaced; None if it is not."""
+        arguments = self._arguments
+        received = sum(counts["received"] for counts in current["counts"].values())
+        if arguments.recycle_messages is not None and received >= arguments.recycle_messages:
+            return f"{received} messages"
+        age_s = current["reported_at_s"] - self._started_s
+        if arguments.recycle_s is not None and age_s >= arguments.recycle_s:
+            return f"{age_s:.0f} s"
+        if arguments.recycle_rss_mb is not None and current["rss_mb"] >= arguments.recycle_rss_mb:
+            return f"{current['rss_mb']:.0f} MiB"
+        return None
+
+    def _conclude(self, live: Live) -> int:
+        arguments = self._arguments
+        ends = arguments.drain or arguments.once or arguments.max_messages is not None or arguments.max_time is not None
+        if not ends:
+            return DONE
+        counts = {queue: asdict(of) for queue, of in live.counts.items() if queue in self._queues}
+        if self._link is None:
+            say_summary([counts], as_json=arguments.json)
+        return FOUND if failed(counts) else DONE
+
+
+def failed(counts: Mapping[str, Mapping[str, int]]) -> bool:
+    """Tell whether a message was not simply handled."""
+    return any(of[what] for of in counts.values() for what in BAD)
+
+
+def say_summary(of_each: Sequence[Mapping[str, Mapping[str, int]]], *, as_json: bool) -> None:
+    """Say what became of the messages.
+
+    Args:
+        of_each: process, by queue.
+        as_json: for programs.
+    """
+    sums: dict[str, dict[str, int]] = {}
+    for counts in of_each:
+        for queue, of in counts.items():
+            into = sums.setdefault(queue, dict.fromkeys(of, 0))
+            for what, count in of.items():
+                into[what] += count
+    if as_json:
+        say_json(sums)
+    else:
+        shown = ("received", "handled", *BAD)
+        say_table(
+            ("queue", *(name.replace("_", "-") for name in shown)),
+            [(queue, *(of[name] for name in shown)) for queue, of in sums.items()],
+        )

@@ -1,0 +1,108 @@
+"""`busframe send` and `busframe publish`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from busframe.cli.running import DONE, FAILED, MISUSED
+
+Asked = Any  # the fixture's function
+
+
+def bodies(asked: Asked, queue: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in asked("peek", queue, "--json")[1].splitlines()]
+
+
+def test_an_event_goes_to_every_group_that_subscribed(asked: Asked) -> None:
+    code, out, _ = asked("publish", "shop_app:bus", "shop.order.placed", '{"order": "1", "customer": "ada"}')
+    assert (code, out) == (DONE, "published shop.order.placed to shop-billing, shop-shipping\n")
+    (message,) = bodies(asked, "shop-billing")
+    assert (message["type"], json.loads(message["body"])) == ("shop.order.placed", {"order": "1", "customer": "ada"})
+
+
+def test_a_type_that_the_program_declares_and_does_not_handle_is_known_too(asked: Asked) -> None:
+    code, out, _ = asked("publish", "shop_app:bus", "shop.order.cancelled", '{"order": "1"}')
+    assert (code, out) == (DONE, "published shop.order.cancelled to nobody: no group has subscribed to it\n")
+
+
+def test_a_command_goes_to_its_owner_with_what_is_said_about_it(asked: Asked) -> None:
+    about = ("--tenant", "acme", "--key", "k", "--header", "by=hand", "--correlation-id", "c", "--json")
+    code, out, _ = asked("send", "shop_app:bus", "shop.invoice.print", '{"order": "1"}', *about)
+    assert code == DONE
+    sent = json.loads(out)
+    (message,) = bodies(asked, "shop-invoice-print")
+    assert sent == {"type": "shop.invoice.print", "message_id": message["message_id"]}
+    headers = json.loads(message["attributes"]["busframe"])
+    assert {name: headers[name] for name in ("tenant", "key", "correlation_id", "extra")} == {
+        "tenant": "acme",
+        "key": "k",
+        "correlation_id": "c",
+        "extra": {"by": "hand"},
+    }
+
+
+def test_text_is_sent_as_it_is(asked: Asked) -> None:
+    assert asked("send", "shop_app:bus", "shop.note", "not {JSON")[0] == DONE
+    assert [message["body"] for message in bodies(asked, "shop-note")] == ["not {JSON"]
+
+
+def test_a_delay_hides_the_message(asked: Asked) -> None:
+    asked("send", "shop_app:bus", "shop.note", "later", "--delay-s", "3600")
+    (message,) = bodies(asked, "shop-note")
+    assert message["state"].startswith("delayed, 60 min")
+
+
+def test_a_line_each_is_read_from_standard_input(asked: Asked) -> None:
+    lines = "".join(f'{{"order": "{n}"}}\n' for n in range(700)) + "\n"
+    code, out, _ = asked("send", "shop_app:bus", "shop.invoice.print", "-", stdin=lines)
+    assert (code, out) == (DONE, "700 sent\n")
+    assert len(bodies(asked, "shop-invoice-print")) == 20
+    assert "700" in asked("stats", "--prefix", "shop-invoice-print")[1]
+
+
+def test_the_first_line_that_is_wrong_stops_it_and_is_named(asked: Asked) -> None:
+    lines = '{"order": "1"}\n{"order": "2"}\n{"ordr": "3"}\n'
+    code, out, complaints = asked("send", "shop_app:bus", "shop.invoice.print", "-", stdin=lines)
+    assert (code, out) == (MISUSED, "")
+    assert "stopped at line 3, after sending 2" in complaints
+    assert "missing required field `order`" in complaints
+
+
+def test_a_body_goes_to_a_queue_as_it_is(asked: Asked) -> None:
+    code, out, _ = asked("send", "--queue", "shop-billing", '{"raw": 1}', "--attribute", "by=s3")
+    assert code == DONE
+    assert out.startswith("sent to shop-billing: ")
+    (message,) = bodies(asked, "shop-billing")
+    assert (message["type"], message["attributes"], message["body"]) == (None, {"by": "s3"}, '{"raw": 1}')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["send", "shop_app:bus", "shop.order.placed", "{}"], "events are for `busframe publish`"),
+        (["publish", "shop_app:bus", "shop.note", "x"], "commands are for `busframe send`"),
+        (["publish", "shop_app:bus", "shop.order", "{}"], "shop.invoice.print, shop.note, shop.order.cancelled"),
+        (["publish", "shop_app:bus", "shop.order.placed", '{"order": 1}'], "Expected `str`, got `int`"),
+        (["publish", "shop_app:bus", "shop.order.placed"], "three: module:bus, the event's name"),
+        (["send", "--queue", "shop-note", "a", "b"], "one body"),
+        (["send", "--queue", "shop-note", "a", "--tenant", "acme"], "--tenant='acme'"),
+        (["send", "--queue", "no such queue", "a"], "queue='no such queue'"),
+        (["send", "--queue", "shop-note", "a", "--attribute", "by"], "NAME=TEXT"),
+        (["send", "shop_app:bus", "shop.note", "x", "--delay-s", "-1"], "delay_s=-1.0"),
+    ],
+)
+def test_wrong_use_is_explained_in_a_line(asked: Asked, arguments: list[str], complaint: str) -> None:
+    code, out, complaints = asked(*arguments)
+    assert (code, out) == (MISUSED, "")
+    assert complaint in complaints
+    assert complaints.startswith(f"busframe {arguments[0]}: ")
+    assert complaints.count("\n") == 1
+
+
+def test_a_queue_that_is_not_there_exits_with_3_and_says_what_to_do(asked: Asked) -> None:
+    code, _, complaints = asked("send", "--queue", "nowhere", "a")
+    assert code == FAILED
+    assert "`busframe stats` names the queues there are" in complaints
