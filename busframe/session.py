@@ -15,7 +15,7 @@ from busframe import runtime
 from busframe._consume.bounds import Bounds
 from busframe._consume.counts import Counts
 from busframe._consume.health import STALE_AFTER_S, STUCK_AFTER_S
-from busframe._consume.hosting import Host
+from busframe._consume.hosting import Host, Run
 from busframe._consume.pulling import Shelf, Stream
 from busframe.channel import Channel
 from busframe.dead_letters import DeadLetterQueue
@@ -175,13 +175,14 @@ class Live(Sending):
             concurrency: handle so many messages of each group at a time, in place of what the subscriptions say.
             drain_s: see above.
         """
-        stop = anyio.Event()
+        run = Run(self._chosen(groups, concurrency), drain_s)
         async with runtime.background_tasks() as tasks:
-            await tasks.start(self._host.run, self._chosen(groups, concurrency), stop, drain_s)
+            tasks.start_soon(self._host.run, run)
             try:
+                await run.begun.wait()
                 yield
             finally:
-                stop.set()
+                run.stop.set()
 
     async def serve(self, *, drain_s: float = DRAIN_S, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Run the registry's handlers until cancelled, then drain: for `await task_group.start(live.serve)`."""
@@ -244,19 +245,20 @@ class Live(Sending):
         if not chosen and until_empty:
             return None
         watch = _SignalWatch()
-        stop, ended = anyio.Event(), anyio.Event()
+        run = Run(chosen, drain_s, bounds)
         async with runtime.background_tasks() as tasks:
             if signals:
                 await tasks.start(watch.run)
-            consumers: Sequence[Consumer] = await tasks.start(self._host.run, chosen, stop, drain_s, bounds, ended)
-            task_status.started()
+            tasks.start_soon(self._host.run, run)
             try:
+                await run.begun.wait()
+                task_status.started()
                 with anyio.move_on_after(time_max_s):
                     await _first_of(bounds.reached, watch.first)
             finally:
-                stop.set()
-            tasks.start_soon(watch.hasten, consumers)
-            await ended.wait()
+                run.stop.set()
+            tasks.start_soon(watch.hasten, run.consumers)
+            await run.ended.wait()
         if bounds.error is not None:
             raise bounds.error
         return watch.signal
@@ -363,14 +365,15 @@ class Live(Sending):
         self._host.require_inbox((group,))
         if prepare and self._prepare is not None:
             await self._prepare(registry)
-        stop = anyio.Event()
+        run = Run((group,), drain_s)
         async with runtime.background_tasks() as tasks:
-            await tasks.start(self._host.run, (group,), stop, drain_s)
+            tasks.start_soon(self._host.run, run)
             try:
+                await run.begun.wait()
                 yield Stream(shelf)
             finally:
                 shelf.close()
-                stop.set()
+                run.stop.set()
 
     def _chosen(self, names: Sequence[str] | None, concurrency: int | None) -> Sequence[Group]:
         """The groups to run, after making sure that what they need is there."""

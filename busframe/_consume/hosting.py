@@ -17,14 +17,39 @@ from busframe.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from anyio.abc import TaskStatus
-
     from busframe.backend import Backend
     from busframe.inbox import Inbox
     from busframe.message import QueueName
     from busframe.observing import Observers
     from busframe.registry import Group
     from busframe.sending import Sender
+
+
+class Run:
+    """Consumers that begin and end together.
+
+    They are told to end by an event and not by cancellation, since a drain has work to do. So the one who starts them
+    sets `stop` whatever happens, and waits for `begun` where it can be cancelled: `TaskGroup.start` would wait for them
+    if it is, and they for `stop`.
+
+    Args:
+        groups: what to consume.
+        drain_s: how long handlers may go on after the stop.
+        bounds: where the run ends by itself; None: nowhere.
+
+    Attributes:
+        consumers: one for each group, once it has begun.
+        stop: set it to have them drain and end.
+        begun: set when they are there.
+        ended: set when they have ended.
+    """
+
+    def __init__(self, groups: Sequence[Group], drain_s: float, bounds: Bounds | None = None) -> None:
+        self.groups = groups
+        self.drain_s = drain_s
+        self.bounds = bounds or Bounds()
+        self.consumers: list[Consumer] = []
+        self.stop, self.begun, self.ended = anyio.Event(), anyio.Event(), anyio.Event()
 
 
 class Host:
@@ -74,23 +99,12 @@ class Host:
             )
         )
 
-    async def run(
-        self,
-        groups: Sequence[Group],
-        stop: anyio.Event,
-        drain_s: float,
-        bounds: Bounds | None = None,
-        ended: anyio.Event | None = None,
-        *,
-        task_status: TaskStatus[Sequence[Consumer]],
-    ) -> None:
-        """Consume until told to stop, then drain. Shielded: cancellation arrives as `stop`, a drain has work to do."""
-        bounds = bounds or Bounds()
+    async def run(self, run: Run) -> None:
+        """Consume until told to stop, then drain. Not to be cancelled from outside: see `Run`."""
         try:
             with anyio.CancelScope(shield=True):
                 async with runtime.background_tasks() as keepers, anyio.create_task_group() as tasks:
-                    consumers: list[Consumer] = []
-                    for group in groups:
+                    for group in run.groups:
                         counts = self.counts.setdefault(group.queue, Counts(group))
                         guarded = with_inbox(group, self.inbox, keepers) if needs_inbox(group) else group
                         consumer = Consumer(
@@ -98,19 +112,18 @@ class Host:
                             self._sender,
                             guarded,
                             counts,
-                            bounds,
+                            run.bounds,
                             observers=self._observers,
-                            drain_s=drain_s,
+                            drain_s=run.drain_s,
                         )
-                        consumers.append(consumer)
+                        run.consumers.append(consumer)
                         tasks.start_soon(self._run, consumer, group.queue)
-                    task_status.started(consumers)
-                    await stop.wait()
-                    for consumer in consumers:
+                    run.begun.set()
+                    await run.stop.wait()
+                    for consumer in run.consumers:
                         consumer.stop()
         finally:
-            if ended is not None:
-                ended.set()
+            run.ended.set()
 
     async def stop(self, queue: QueueName) -> None:
         """Stop the consumers of a queue that is about to be removed, and wait until they have."""

@@ -21,6 +21,7 @@ from busframe import runtime
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping
 
+    from busframe._consume.counts import Counts
     from busframe.session import Live
 
 LINK_VARIABLE: Final = "BUSFRAME_LINK"
@@ -28,6 +29,8 @@ LINK_VARIABLE: Final = "BUSFRAME_LINK"
 
 WORKER_VARIABLE: Final = "BUSFRAME_WORKER"
 """The worker's number, from 1, for logs."""
+
+COUNTED: Final = ("received", "redelivered", "handled", "retried", "dead_lettered", "lost", "unsettled")
 
 _READ_BYTES: Final = 65_536
 
@@ -91,8 +94,13 @@ def report(live: Live, queues: Collection[str], *, started_s: float) -> dict[str
         "reported_at_s": runtime.wall_s(),
         "rss_mb": round(rss_mb(), 1),
         "consumers": [asdict(consumer) for consumer in live.health().consumers],
-        "counts": {queue: asdict(counts) for queue, counts in live.counts.items() if queue in queues},
+        "counts": {queue: as_json(counts) for queue, counts in live.counts.items() if queue in queues},
     }
+
+
+def as_json(counts: Counts) -> dict[str, int]:
+    """What the consumers of a queue have done, for another process."""
+    return {what: getattr(counts, what) for what in COUNTED}
 
 
 def rss_mb() -> float:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from busframe import runtime
 from busframe.cli.connecting import connected
 from busframe.cli.finding import find_bus
-from busframe.cli.link import Link, report
+from busframe.cli.link import Link, as_json, report
 from busframe.cli.output import say_json, say_table
 from busframe.cli.running import DONE, FOUND
 from busframe.cli.status import StatusFile
@@ -128,7 +127,7 @@ class Worker:
         ends = arguments.drain or arguments.once or arguments.max_messages is not None or arguments.max_time is not None
         if not ends:
             return DONE
-        counts = {queue: asdict(of) for queue, of in live.counts.items() if queue in self._queues}
+        counts = {queue: as_json(of) for queue, of in live.counts.items() if queue in self._queues}
         if self._link is None:
             say_summary([counts], as_json=arguments.json)
         return FOUND if failed(counts) else DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from bus.orders import OrderPlaced, PrintInvoice
 from bus.virtual import BILLING, connected
@@ -154,6 +155,19 @@ async def test_a_run_that_is_to_end_outlives_a_few_failures() -> None:
         backend.fail("receive", *[AccessDeniedError("no")] * 3)
         await live.work(until_empty=True)
         assert len(shop.done) == 3
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("checkpoints", range(6))
+async def test_a_run_that_is_cancelled_while_it_starts_ends(checkpoints: int) -> None:
+    async with connected(Shop().bus) as (live, _):
+        for run in (live.work, live.serve):
+            with anyio.fail_after(1000):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(run)
+                    for _ in range(checkpoints):
+                        await anyio.lowlevel.checkpoint()
+                    tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("name", ["shipping", "shop/shipping", "shop-shipping"])
