@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from busframe import runtime
 from busframe._consume.once import needs_inbox
-from busframe.backend import KeepsRecipients
+from busframe.backend import KeepsRecipients, ProvisionMode
 from busframe.config import BackendUrl, backend_factory, has_inbox, inbox_factory, recipients_factory
-from busframe.errors import ConfigurationError, UnsupportedError
+from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError, UnsupportedError
 from busframe.message import is_ordered
 from busframe.observing import Connection, observers_of
 from busframe.registry import Registry
@@ -22,7 +22,7 @@ from busframe.topology.registration import register, remark_on_doubles, subscrip
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from busframe.backend import Backend, ProvisionMode
+    from busframe.backend import Backend
     from busframe.inbox import Inbox
     from busframe.recipients import RecipientList
 
@@ -66,6 +66,8 @@ class Bus(Registry):
             ConfigurationError: the URL, or something the registry needs and the backend cannot do.
             BackendError: the broker cannot be reached, or refused.
         """
+        if provision not in get_args(ProvisionMode):
+            raise InvalidArgumentError("provision", provision, f"one of {', '.join(get_args(ProvisionMode))}")
         parsed = BackendUrl.parse(url)
         open_backend = backend_factory(parsed.scheme)
         async with AsyncExitStack() as stack:
@@ -108,10 +110,17 @@ async def _prepare(
             f"{url} keeps no recipient list, and without one nothing would ever reach {wanted[0].queue}: name one that "
             "publishers name too, such as connect(url, recipients='sqlite:///subscriptions.db')"
         )
-    if listed is None:
-        await backend.provision(plan)
-    else:
-        await register(backend, listed, plan, wanted, by=runtime.who(registry.name))
+    try:
+        if listed is None:
+            await backend.provision(plan)
+        else:
+            await register(backend, listed, plan, wanted, by=runtime.who(registry.name))
+    except QueueNotFoundError as error:
+        if mode != "check":
+            raise
+        raise QueueNotFoundError(
+            f"{error}; `busframe topology apply` makes what is missing, and so does connect(url, provision='create')"
+        ) from error
 
 
 def _require_capabilities(registry: Registry, backend: Backend, url: str) -> None:

@@ -42,8 +42,10 @@ class BackendUrl:
         """Take a URL apart.
 
         Raises:
-            InvalidArgumentError: it has no scheme, a fragment, or a parameter twice.
+            InvalidArgumentError: it is no text, or has no scheme, a fragment, or a parameter twice.
         """
+        if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
+            raise InvalidArgumentError("url", url, "text, such as sqlite:///queue.db")
         parts = urlsplit(url)
         if not parts.scheme or "://" not in url:
             raise InvalidArgumentError("url", url, "scheme://place?parameter=value, such as sqlite:///queue.db")

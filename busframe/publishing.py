@@ -86,7 +86,9 @@ class Publisher:
             PublishError: some have theirs and some do not. Its `retry` sends to the latter.
             InvalidArgumentError: one of the queues cannot take it; nothing was sent.
             BackendError: the recipient list cannot be read; nothing was sent.
+            ClosedError: the connection was closed before; nothing was sent.
         """
+        self._sender.require_open()
         rows = self._routes.everybody(message.headers.type)
         if rows is None:
             rows = await self._recipients_of(message)

@@ -111,6 +111,8 @@ class _Terms:
     filter: Filter | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.retry, Retry):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
+            raise InvalidArgumentError("retry", self.retry, "a Retry, such as Retry(attempts=5), or None")
         if self.timeout_s is not None and not 0 < self.timeout_s < float("inf"):
             raise InvalidArgumentError("timeout_s", self.timeout_s, "more than 0 seconds, finite, or None for no bound")
         if self.once_window_s is not None and not 0 < self.once_window_s < float("inf"):
@@ -240,7 +242,10 @@ class Registry:
         member = Group(queue=name, dead_queue=dead_queue(name), name=f"{self.name}/{group}")
         chosen = None if filter is None else Filter.of(filter, filter_on)
         return self._register(
-            kind, member, bounds, _Terms(retry or Retry(), timeout_s, once_window_s if once else None, chosen)
+            kind,
+            member,
+            bounds,
+            _Terms(Retry() if retry is None else retry, timeout_s, once_window_s if once else None, chosen),
         )
 
     @overload
@@ -268,7 +273,7 @@ class Registry:
         bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
         queue = command_queue(kind, ordered=ordered)
         owner = Group(queue=queue, dead_queue=dead_queue(queue))
-        terms = _Terms(retry or Retry(), timeout_s, once_window_s if once else None)
+        terms = _Terms(Retry() if retry is None else retry, timeout_s, once_window_s if once else None)
         return self._register(kind, owner, bounds, terms)
 
     def foreign(
@@ -315,7 +320,10 @@ class Registry:
         member = Group(queue=name, dead_queue=dead_queue(name), name=own)
         bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
         return self._register(
-            FOREIGN, member, bounds, _Terms(retry or Retry(), timeout_s, once_window_s if once else None)
+            FOREIGN,
+            member,
+            bounds,
+            _Terms(Retry() if retry is None else retry, timeout_s, once_window_s if once else None),
         )
 
     def _register(self, kind: MessageType, group: Group, bounds: Mapping[str, float], terms: _Terms) -> Registers[Any]:
@@ -413,7 +421,12 @@ def _check_part(parameter: str, value: str) -> None:
 def _require_kind(payload: type, wanted: Kind, method: str) -> MessageType:
     kind = message_type(payload)
     if kind.kind != wanted:
-        raise InvalidArgumentError(method, kind.name, f"an {wanted}" if wanted == "event" else f"a {wanted}")
+        instead = (
+            "an event; a command has a handler by handle()"
+            if wanted == "event"
+            else ("a command; an event is subscribed to, with subscribe()")
+        )
+        raise InvalidArgumentError(method, kind.name, instead)
     return kind
 
 

@@ -60,6 +60,11 @@ class Sender:
         # Calls are made for many callers: none of them may leave its context variables in the tasks that make them.
         self._context = copy_context()
 
+    def require_open(self) -> None:
+        """Raise a `ClosedError` if `aclose` was called."""
+        if self._closed:
+            raise ClosedError("nothing was sent: the connection is closed")
+
     async def send(self, queue: QueueName, message: Outgoing) -> Sent:
         """Send one message; it may share a call with others.
 

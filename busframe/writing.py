@@ -196,6 +196,8 @@ class Writer:
 
     def _delays(self, wished_s: float) -> tuple[float, float | None]:
         """Split a delay into what the broker can do and, if that is not all of it, when the message is due."""
+        if not isinstance(wished_s, int | float):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
+            raise InvalidArgumentError("delay_s", wished_s, "a number of seconds")
         if not 0 <= wished_s < float("inf"):
             raise InvalidArgumentError("delay_s", wished_s, "0 or more seconds, finite")
         if wished_s <= self._delay_s_max:

@@ -54,7 +54,7 @@ def check(transaction: Transaction, specs: Sequence[QueueSpec]) -> None:
     for spec in specs:
         stored = _stored(transaction, spec.name)
         if stored is None:
-            raise QueueNotFoundError(f"the queue {spec.name!r} is not there: provision it with mode 'create'")
+            raise QueueNotFoundError(f"the queue {spec.name!r} is not there")
         differences = [
             f"{setting} is {found!r}, planned is {planned!r}"
             for setting, found, planned in zip(_SETTINGS, stored, _row(spec), strict=True)

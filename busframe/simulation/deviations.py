@@ -32,7 +32,9 @@ _WORDS: Final[Mapping[str, Callable[[Key, int], str]]] = {
     "recv.overlimit": lambda key, _: f"receive {key[1]} of {key[0]} hears that too many messages are in flight",
     "recv.empty": lambda key, _: f"receive {key[1]} of {key[0]} finds nothing, although messages are there",
     "recv.fewer": lambda key, answer: f"receive {key[1]} of {key[0]} brings {answer} at most",
-    "recv.pick": lambda key, answer: f"receive {key[1]} of {key[0]} takes a message {answer} places behind the first",
+    "recv.pick": lambda key, answer: (
+        f"receive {key[1]} of {key[0]} passes over {answer} message{'s' if answer > 1 else ''} and takes a later one"
+    ),
     "recv.dup": lambda key, _: (
         f"message {key[1]} of {key[0]} is delivered twice (delivery {key[2]} leaves a copy visible)"
     ),

@@ -96,7 +96,7 @@ def read_token(token: str) -> Replay:
     try:
         data: Any = json.loads(zlib.decompress(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
     except (ValueError, zlib.error) as error:
-        raise ValueError(f"the replay token is damaged: {error}") from error
+        raise ValueError(f"the replay token is damaged, or not all of it was copied: {error}") from error
     return Replay(name=data["name"], backend=data["backend"], seed=data["seed"], script=Script.from_data(data))
 
 
@@ -117,7 +117,7 @@ def _lines(failure: Failure) -> Iterator[str]:
     violation, smallest = failure.violation, failure.smallest
     if failure.is_calm:
         where = f"in a calm world ({failure.backend}): no adversary is needed"
-        yield f"busframe: {violation.check} in {failure.name}, {where}"
+        yield f"busframe: {violation.check} broken in {failure.name}, {where}"
     else:
         yield (
             f"busframe: {violation.check} broken in {failure.name} at seed {failure.found.seed} "

@@ -1,0 +1,65 @@
+"""What somebody gets wrong in the first hour is refused by name, and told what to do instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bus.orders import OrderPlaced
+
+from busframe import Bus, Retry
+from busframe.errors import ClosedError, InvalidArgumentError, QueueNotFoundError
+
+pytestmark = pytest.mark.anyio
+
+UNTYPED: Any = Bus("shop")
+"""Mistakes that a type checker would find are made by those who use none."""
+
+
+async def test_a_publish_after_closing_is_refused_though_nobody_has_subscribed() -> None:
+    async with Bus("shop").connect("memory://") as live:
+        pass
+    with pytest.raises(ClosedError, match="the connection is closed"):
+        await live.publish(OrderPlaced("o1"))
+
+
+async def test_a_publish_after_closing_is_refused_where_somebody_has_subscribed() -> None:
+    bus = Bus("shop")
+
+    @bus.subscribe(OrderPlaced, group="billing")
+    async def bill(_: OrderPlaced) -> None: ...
+
+    async with bus.connect("memory://") as live:
+        await live.publish(OrderPlaced("o1"))
+    with pytest.raises(ClosedError, match="the connection is closed"):
+        await live.publish(OrderPlaced("o1"))
+
+
+async def test_a_check_that_finds_a_queue_missing_says_how_it_is_made() -> None:
+    bus = Bus("shop")
+
+    @bus.subscribe(OrderPlaced, group="billing", retry=Retry(attempts=2))
+    async def bill(_: OrderPlaced) -> None: ...
+
+    with pytest.raises(QueueNotFoundError, match=r"shop-billing.*is not there; `busframe topology apply` makes"):
+        async with bus.connect("memory://", provision="check"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "allowed"),
+    [
+        (None, {}, "url=None is not allowed: text"),
+        ("memory://", {"provision": "yes"}, "provision='yes' is not allowed: one of create, check, assume"),
+    ],
+)
+async def test_what_connect_cannot_use_is_named(url: object, options: dict[str, object], allowed: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=allowed):
+        async with UNTYPED.connect(url, **options):
+            pass
+
+
+async def test_a_delay_that_is_no_number_is_named() -> None:
+    async with UNTYPED.connect("memory://") as live:
+        with pytest.raises(InvalidArgumentError, match="delay_s='soon' is not allowed: a number of seconds"):
+            await live.publish(OrderPlaced("o1"), delay_s="soon")
