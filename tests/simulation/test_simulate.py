@@ -361,5 +361,5 @@ def test_a_broker_that_breaks_the_contract_is_no_fault_of_the_application(monkey
         for _ in range(2):
             await sim.backend.receive(queue, limit=1, wait_s=20, lease_s=30)
 
-    with pytest.raises(SimulationFailedError, match="broker: while_invisible in "):
+    with pytest.raises(SimulationFailedError, match="broker: while_invisible broken in "):
         simulate(scenario, seeds=1, profile="calm", checks=())
