@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from busframe import runtime
 from busframe.delivery import current_delivery
 from busframe.outcome import Drop, Later, Reject
+from busframe.simulation.errors import SimulationEscapeError
 from busframe.simulation.world import acting
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from busframe.registry import Group, Handler
 
 T_co = TypeVar("T_co", covariant=True)
+
+_CAUSES_MAX: Final = 20
+"""Chains of causes can be circles."""
 
 Came = Literal["running", "done", "failed", "later", "rejected", "dropped", "cancelled"]
 
@@ -59,6 +63,8 @@ class Calls:
     def __init__(self, tell: Callable[[Callable[..., object], Call[Any]], None]) -> None:
         self._calls: list[tuple[Callable[..., object], Call[Any]]] = []
         self._tell = tell
+        self.escaped: SimulationEscapeError | None = None
+        """What the first such call was refused, if one failed of asking for what is not simulated."""
 
     def of(self, function: Callable[..., object]) -> list[Call[Any]]:
         """Those of one handler, in the order in which they began."""
@@ -108,6 +114,7 @@ class Calls:
         except BaseException as error:
             call.error = error
             call.outcome = _came_of(error)
+            self.escaped = self.escaped or _escape_in(error)
             raise
         else:
             call.outcome = "done"
@@ -134,3 +141,13 @@ def _came_of(error: BaseException) -> Came:
             return "failed"
         case _:
             return "cancelled"
+
+
+def _escape_in(error: BaseException) -> SimulationEscapeError | None:
+    """What was refused to a handler, be it wrapped in errors of a library."""
+    seen: BaseException | None = error
+    for _ in range(_CAUSES_MAX):
+        if seen is None or isinstance(seen, SimulationEscapeError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None

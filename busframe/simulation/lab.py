@@ -112,7 +112,14 @@ class Lab(Sending):
 
         Raises:
             NotSettledError: that is not so `within_s` virtual seconds later; says what is left.
+            SimulationEscapeError: a handler failed only because it asked for what is not simulated, such as a socket.
         """
+        await self._settle(within_s)
+        # Otherwise it would look like a handler that fails, to be tried again and given up.
+        if self._calls.escaped is not None:
+            raise self._calls.escaped
+
+    async def _settle(self, within_s: float) -> None:
         world = self._world
         if world.ask is None:
             await self._until_nothing_is_left(within_s)

@@ -95,11 +95,12 @@ def simulate(
 
     Raises:
         SimulationFailedError: an AssertionError whose text says what broke, why it was allowed, and how to replay it.
+        InvalidArgumentError: there is no seed to try, or no such profile.
         NondeterminismError: one seed gave two runs.
     """
     known = _profile(profile)
     backends: Sequence[Backend] = ("asyncio", "trio") if backend == "both" else (backend,)
-    numbers = range(seeds) if isinstance(seeds, int) else list(seeds)
+    numbers = _numbers(seeds)
     summary = Summary(seeds=0, deviations=0, sometimes={})
     with many_runs():
         for one in backends:
@@ -124,6 +125,14 @@ def replay(
     setting = Setting(scenario=scenario, backend=backend, checks=checks, threads=threads)
     calm = try_calmly(setting).outcome
     return try_script(replace(setting, logs=True), script, seed, calm=calm)
+
+
+def _numbers(seeds: int | Iterable[int]) -> Sequence[int]:
+    numbers: Sequence[int] = range(seeds) if isinstance(seeds, int) else list(seeds)
+    if not numbers or not all(isinstance(number, int) for number in numbers):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
+        # With none the test would pass whatever the program does.
+        raise InvalidArgumentError("seeds", seeds, "how many, 1 or more, or which, at least one, such as [7]")
+    return numbers
 
 
 class _Search:

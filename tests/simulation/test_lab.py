@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from bus.orders import OrderCancelled, OrderPlaced, PrintInvoice
 
 from busframe import Bus, Delivery, Drop, Event, Later, Reject, Retry, event
 from busframe.errors import InvalidArgumentError
-from busframe.simulation import SimulationError, SimulationFailedError
+from busframe.simulation import SimulationError, SimulationEscapeError, SimulationFailedError
 from busframe.testing import Lab, NotSettledError, lab
 from busframe_emulator.delivery.scripts import Script
 
@@ -294,3 +295,46 @@ def test_only_an_async_function_of_a_lab_is_a_test() -> None:
 def test_the_lab_needs_no_pytest(tmp_path: Path) -> None:
     program = "import sys\nfrom busframe.testing import lab\nassert 'pytest' not in sys.modules\n"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+
+
+def escaping() -> Bus:
+    """A bus whose handler looks for a payment service that is not there in virtual time."""
+    bus = Bus("shop")
+
+    @bus.subscribe(OrderPlaced, group="billing", retry=Retry(attempts=2, first_s=1))
+    async def bill(_: OrderPlaced) -> None:
+        try:
+            socket.create_connection(("127.0.0.1", 9))
+        except Exception as error:
+            raise ConnectionError("the payment service is down") from error
+
+    return bus
+
+
+def test_a_handler_that_leaves_virtual_time_fails_the_test_that_would_have_passed() -> None:
+    @lab(escaping())
+    async def story(lab: Lab) -> None:
+        await lab.publish(OrderPlaced("o1"))
+        await lab.settle()
+
+    with pytest.raises(SimulationEscapeError, match=r"socket.connect is not simulated"):
+        story()
+
+
+def test_it_fails_the_test_in_a_hostile_world_too() -> None:
+    @lab(escaping(), seeds=1)
+    async def story(lab: Lab) -> None:
+        await lab.publish(OrderPlaced("o1"))
+        await lab.settle()
+
+    with pytest.raises(SimulationFailedError, match=r"socket.connect is not simulated"):
+        story()
+
+
+@pytest.mark.parametrize("seeds", [0, [], "many"])
+def test_a_test_that_would_try_nothing_is_refused(seeds: object) -> None:
+    with pytest.raises(InvalidArgumentError, match="seeds="):
+        lab(bus, seeds=seeds).run(_nothing)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def _nothing(_: Lab) -> None: ...
