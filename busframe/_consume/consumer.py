@@ -24,6 +24,7 @@ import anyio
 import anyio.lowlevel
 
 from busframe import runtime
+from busframe._consume.bounds import LOOK_S
 from busframe._consume.concluding import Concluder
 from busframe._consume.health import consumer_health
 from busframe._consume.in_hand import InHand
@@ -31,6 +32,7 @@ from busframe._consume.lanes import Lanes
 from busframe._consume.leases import Lease, LeaseKeeper
 from busframe._consume.opening import Opener
 from busframe._consume.polling import Polling
+from busframe._consume.polls import PollCount
 from busframe._consume.settling import Settler
 from busframe._consume.telling import about, handled, handling, log_fields, outcome_of, poll_failed
 from busframe._consume.verdict import judge
@@ -108,6 +110,9 @@ class Consumer:
         self._worker_called = False
         self._polls = anyio.CancelScope()
         self._polling = Polling()
+        self._most = min(backend.capabilities.receive_entries_max, group.concurrency)
+        self._poll_count = PollCount(self._most)
+        self._polls_beside = 0
         self._drain = anyio.CancelScope()
 
     def stop(self) -> None:
@@ -167,18 +172,43 @@ class Consumer:
     async def _poll(self) -> None:
         """Receive until cancelled, whatever errors there are."""
         capabilities = self._backend.capabilities
-        most = min(capabilities.receive_entries_max, self._group.concurrency)
         wait_s = self._bounds.wait_s(min(capabilities.wait_s_max, WAIT_S), exact=capabilities.exact_stats)
-        while True:
-            places = await self._in_hand.reserve(most)
-            lent = await self._bounds.borrow(places)
-            asked_s = self._clock()
-            try:
-                self._admit(await self._receive(lent, wait_s), asked_s)
-            except Exception as error:  # noqa: BLE001 - a consumer that stops of an error loses its queue
-                await self._back_off(error)
-            finally:
-                self._in_hand.unreserve(places)
+        # The others do not wait for long: when a rush is over they hold up places here, and connections.
+        self._beside_wait_s = min(wait_s, LOOK_S)
+        async with anyio.create_task_group() as self._beside:
+            while True:
+                places = await self._in_hand.reserve(self._most)
+                if self._polling.failures:
+                    await runtime.sleep(max(0.0, self._polling.due_s - self._clock()))
+                self._poll_beside()
+                await self._poll_once(places, wait_s)
+
+    def _poll_beside(self) -> None:
+        """Have as many more polls made as are wanted and find room for all they can bring."""
+        while (
+            self._polls_beside + 1 < self._poll_count.wanted
+            and not self._polling.failures
+            and self._in_hand.reserve_beside(self._most, self._backend.capabilities.message_bytes_max)
+        ):
+            self._polls_beside += 1
+            self._beside.start_soon(self._poll_once_beside)
+
+    async def _poll_once_beside(self) -> None:
+        await self._poll_once(self._most, self._beside_wait_s)
+        self._polls_beside -= 1
+        self._poll_beside()
+
+    async def _poll_once(self, places: int, wait_s: float) -> None:
+        """Receive into the places reserved for it."""
+        lent = await self._bounds.borrow(places)
+        asked_s = self._clock()
+        try:
+            self._admit(batch := await self._receive(lent, wait_s), asked_s)
+            self._poll_count.came_back(lent, len(batch), self._clock() - asked_s)
+        except Exception as error:  # noqa: BLE001 - a consumer that stops of an error loses its queue
+            self._back_off(error, asked_s)
+        finally:
+            self._in_hand.unreserve(places)
 
     async def _receive(self, lent: int, wait_s: float) -> Sequence[Received]:
         bounds, activity, taken = self._bounds, self._bounds.activity, 0
@@ -186,15 +216,19 @@ class Consumer:
             with anyio.move_on_after(wait_s + OVERDUE_S):
                 batch = await self._backend.receive(self._queue, limit=lent, wait_s=wait_s, lease_s=self._group.lease_s)
                 taken = len(batch)
-                if not batch and not self._in_hand:
+                if not (batch or self._in_hand or self._polls_beside):
                     bounds.found_nothing(self, activity)
                 return batch
         finally:
             bounds.take(lent, taken)
         raise UnavailableError(f"no answer within {wait_s + OVERDUE_S:g} s")
 
-    async def _back_off(self, error: Exception) -> None:
+    def _back_off(self, error: Exception, asked_s: float) -> None:
+        """Have all polls wait."""
         polling = self._polling
+        self._poll_count.failed()
+        if not polling.is_news(asked_s):
+            return
         was = polling.state
         wait_s = polling.bad(error, runtime.now_s(), runtime.random())
         unforeseen = None if isinstance(error, BusframeError) else error
@@ -209,12 +243,11 @@ class Consumer:
         self._bounds.failed(polling.failures, error)
         if self._observers is not None:
             self._observers.note(poll_failed(self._group, polling, wait_s, error))
-        await runtime.sleep(wait_s)
 
     def _admit(self, batch: Sequence[Received], asked_s: float) -> None:
         """Take messages in hand, and have a worker called for those whose turn it is."""
         now_s = self._clock()
-        if self._polling.good(now_s):
+        if self._polling.good(now_s, asked_s):
             _log.info("receiving from %s works again", self._queue, extra=self._log_fields)
         if not batch:
             return

@@ -66,6 +66,21 @@ class InHand:
         self._reserved += places
         return places
 
+    def reserve_beside(self, places: int, bytes_each: int) -> bool:
+        """Keep so many places for a receive beside others if there is room for all of them.
+
+        Args:
+            places: how many.
+            bytes_each: how large a message may be. With a bound on bytes, all receives under way together must keep to
+                it, whatever they bring: only the last may exceed it.
+        """
+        if self._room() < places:
+            return False
+        if self._bytes_max is not None and self._bytes + (self._reserved + places) * bytes_each > self._bytes_max:
+            return False
+        self._reserved += places
+        return True
+
     def unreserve(self, places: int) -> None:
         """Give back what `reserve` kept, before or after adding what came of it."""
         self._reserved -= places

@@ -8,6 +8,9 @@
 hardly succeed later: access denied, no such queue, a bug. One of them may be a deployment in progress; `FAILED_AFTER`
 in a row are reported as *failed*, which health tells and the log says at its highest level. Even then the loop looks
 again once in a while and goes on when somebody has put things right: a loop that ends silently loses its queue.
+
+A consumer has one such state for all its polls: the error of one has all of them wait. What was under way already when
+an error came in tells nothing about the time after it: neither is it the next error in a row, nor does it end the wait.
 """
 
 from __future__ import annotations
@@ -32,9 +35,20 @@ class Polling:
         error: the last of them.
         good_s: when the last good poll ended, on the loop's clock.
         failing_since_s: when the first error since then came; None if there was none.
+        due_s: when the next poll may begin, after an error.
     """
 
-    __slots__ = ("_hopeless", "_wait_s", "error", "failing_since_s", "failures", "good_s", "state")
+    __slots__ = (
+        "_failed_s",
+        "_hopeless",
+        "_wait_s",
+        "due_s",
+        "error",
+        "failing_since_s",
+        "failures",
+        "good_s",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.state: PollState = "starting"
@@ -42,13 +56,15 @@ class Polling:
         self.error: Exception | None = None
         self.good_s: float | None = None
         self.failing_since_s: float | None = None
+        self.due_s = float("-inf")
+        self._failed_s = float("-inf")
         self._hopeless = 0
         self._wait_s = FIRST_WAIT_S
 
-    def good(self, now_s: float) -> bool:
-        """A poll came back, with or without messages. True if the one before had not."""
+    def good(self, now_s: float, asked_s: float) -> bool:
+        """A poll that began at `asked_s` came back, with or without messages. True if that ends a failure."""
         self.good_s = now_s
-        if self.state == "running":
+        if self.state == "running" or asked_s <= self._failed_s:
             return False
         recovered = self.failures > 0
         self.state = "running"
@@ -56,6 +72,10 @@ class Polling:
         self.error = self.failing_since_s = None
         self._wait_s = FIRST_WAIT_S
         return recovered
+
+    def is_news(self, asked_s: float) -> bool:
+        """Tell whether the failure of a poll that began at `asked_s` is another one, to be told to `bad`."""
+        return asked_s > self._failed_s
 
     def bad(self, error: Exception, now_s: float, random: float) -> float:
         """A poll failed: tell how many seconds to wait before the next.
@@ -66,6 +86,7 @@ class Polling:
             random: in [0, 1), spreads the wait over its upper half.
         """
         self.error = error
+        self._failed_s = now_s
         if self.failing_since_s is None:
             self.failing_since_s = now_s
         self.failures += 1
@@ -78,7 +99,9 @@ class Polling:
             self.state = "backing off"
             wait_s = self._wait_s
             self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
-        return wait_s * (0.5 + random / 2)
+        wait_s *= 0.5 + random / 2
+        self.due_s = now_s + wait_s
+        return wait_s
 
     def stop(self) -> None:
         """No more polls."""

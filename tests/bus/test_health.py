@@ -113,9 +113,9 @@ def test_polling_waits_twice_as_long_after_each_error_also_the_first_after_a_goo
     waits_s = [polling.bad(error, 1.0, 0.999999) for _ in range(10)]
     assert [round(wait_s, 1) for wait_s in waits_s] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
     assert state_of(polling) == "backing off"
-    assert polling.good(2.0)
+    assert polling.good(2.0, 2.0)
     assert (state_of(polling), polling.failures, polling.error) == ("running", 0, None)
-    assert not polling.good(3.0)
+    assert not polling.good(3.0, 3.0)
     assert 0.1 <= polling.bad(error, 4.0, 0.0) <= 0.2
     assert polling.failing_since_s == 4.0
 
@@ -131,5 +131,5 @@ def test_hopeless_errors_in_a_row_are_a_failure_and_one_of_another_kind_between_
         assert state_of(polling) == "backing off"
     assert polling.bad(error, 0.0, 0.999999) == pytest.approx(60.0, abs=0.1)
     assert state_of(polling) == "failed"
-    assert polling.good(1.0)
+    assert polling.good(1.0, 1.0)
     assert state_of(polling) == "running"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from bus.faulty import FaultyBackend
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from busframe import Bus
+    from busframe.backend import Backend
+
+B = TypeVar("B", bound=FaultyBackend)
 
 BILLING = QueueName("shop-billing")
 DEAD = QueueName("shop-billing-dead")
@@ -26,8 +29,14 @@ DEAD = QueueName("shop-billing-dead")
 
 @asynccontextmanager
 async def connected(bus: Bus) -> AsyncGenerator[tuple[Live, FaultyBackend], None]:
+    async with connected_by(bus, FaultyBackend) as pair:
+        yield pair
+
+
+@asynccontextmanager
+async def connected_by(bus: Bus, wrap: Callable[[Backend], B]) -> AsyncGenerator[tuple[Live, B], None]:
     async with open_memory(BackendUrl.parse("memory://")) as memory, runtime.background_tasks() as tasks:
-        backend = FaultyBackend(memory)
+        backend = wrap(memory)
         plan = plan_for(bus, backend.capabilities, mode="create")
         await register(backend, memory.recipients, plan, subscriptions_of(bus.groups.values()), by="test")
         live = Live(bus, backend, memory.recipients, tasks)
