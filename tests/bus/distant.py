@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from random import Random
+from random import Random  # noqa: TID251 - seeded by the test
 from typing import TYPE_CHECKING
 
 import anyio
@@ -25,7 +25,9 @@ class DistantBackend(FaultyBackend):
     A receive that is cancelled while its answer is on the way has the messages released, as every backend must.
     """
 
-    def __init__(self, inner: Backend, *, round_trip_s: float = ROUND_TRIP_S, spread: float = 1.0, seed: int = 0) -> None:
+    def __init__(
+        self, inner: Backend, *, round_trip_s: float = ROUND_TRIP_S, spread: float = 1.0, seed: int = 0
+    ) -> None:
         super().__init__(inner)
         self._round_trip_s = round_trip_s
         self.under_way = 0
@@ -33,7 +35,7 @@ class DistantBackend(FaultyBackend):
         self.polls: list[tuple[float, int, int]] = []
         """When each receive was asked for, how many messages it asked for and how many it brought."""
         self._spread = spread
-        self._random = Random(seed)
+        self._random = Random(seed)  # noqa: S311 - no secret
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         await anyio.sleep(self._round_trip_s)

@@ -235,7 +235,7 @@ def test_an_error_has_all_polls_wait_and_counts_once(play: Callable[..., None]) 
                 while backend.under_way_max < POLLS_MAX:  # noqa: ASYNC110 - looks from outside
                     await anyio.sleep(0.001)
                 backend.fail("receive", *[AccessDeniedError("not allowed")] * backend.under_way)
-                while not (health := live.health()).consumers[0].failures:  # noqa: ASYNC110 - the same
+                while not live.health().consumers[0].failures:  # noqa: ASYNC110 - the same
                     await anyio.sleep(0.001)
                 failed_s = anyio.current_time()
                 await anyio.sleep(ROUND_TRIP_S)
@@ -271,7 +271,7 @@ def test_a_broker_that_fails_every_third_poll_gets_everything_handled(play: Call
     play(story)
 
 
-@pytest.mark.parametrize("after_ms", range(1, 120, 7))
+@pytest.mark.parametrize("after_ms", [1, 12, 25, 41, 58, 77, 110])
 def test_a_drain_ends_all_polls_and_gives_back_what_they_bring(play: Callable[..., None], after_ms: int) -> None:
     bus = Bus("shop")
 
@@ -290,10 +290,8 @@ def test_a_drain_ends_all_polls_and_gives_back_what_they_bring(play: Callable[..
     play(story)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_order_holds_with_several_polls_whose_answers_overtake_each_other(
-    play: Callable[..., None], seed: int
-) -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_order_holds_with_several_polls_whose_answers_overtake_each_other(play: Callable[..., None], seed: int) -> None:
     bus = Bus("shop")
     keys, each = 60, 12
     begun: dict[str, list[int]] = {str(key): [] for key in range(keys)}
