@@ -75,6 +75,7 @@ class Settings(TypedDict, total=False):
     seeds: int | Iterable[int]
     profile: str | Profile
     script: Script
+    strict: bool
     backend: Backend | Literal["both"]
     checks: Sequence[Check]
     threads: Threads

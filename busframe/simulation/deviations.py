@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from busframe.simulation.record import Entry
     from busframe_emulator.delivery.chooser import Key
+    from busframe_emulator.delivery.scripts import Script
 
 _GUIDE: Final = "Amazon SQS developer guide"
 _API: Final = "Amazon SQS API reference"
@@ -23,6 +24,11 @@ def describe(site: str, key: Key, answer: int) -> str:
     """Say one deviation in words."""
     words = _WORDS.get(site)
     return f"{site} {' '.join(map(str, key))}: {answer}" if words is None else words(key, answer)
+
+
+def describe_all(script: Script) -> list[str]:
+    """Say all deviations of a script in words, those that are bound late at the end."""
+    return [describe(*entry) for entry in script] + [describe(*entry[:3]) for entry in script.late]
 
 
 _WORDS: Final[Mapping[str, Callable[[Key, int], str]]] = {

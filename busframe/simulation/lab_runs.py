@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from busframe.errors import InvalidArgumentError
 from busframe.simulation.configured import OtherReplayError, options, plain_test, simulate_as_configured
-from busframe.simulation.deviations import describe
+from busframe.simulation.deviations import describe_all
 from busframe.simulation.errors import SimulationError
 from busframe.simulation.lab import Lab, open_lab, together
 from busframe.simulation.narrating import LINES_MAX, narrate, written
@@ -148,14 +148,12 @@ class Laboratory:
     def _run_hostile(self, runs: _Runs[Any]) -> None:
         __tracebackhide__ = True
         try:
-            simulate_as_configured(runs.scenario, **self._settings)
+            summary = simulate_as_configured(runs.scenario, **self._settings)
         except SimulationFailedError as failed:
             # What the test itself raised has the lines and the values.
             raise failed from runs.all_raised.get(failed.failure.violation.text)
-        script = self._settings.get("script", NO_SCRIPT)
-        unused = script.without(runs.fired)
-        if unused:
-            lines = "".join(f"\n  {describe(*entry)}" for entry in unused)
+        if summary is not None and summary.unused:
+            lines = "".join(f"\n  {line}" for line in describe_all(summary.unused))
             raise SimulationError(f"what the script says never came up:{lines}")
 
 
@@ -170,7 +168,6 @@ class _Runs(Generic[R]):
         self.raised: Exception | None = None
         self.traceback: TracebackType | None = None
         self.all_raised: dict[str, Exception] = {}
-        self.fired = NO_SCRIPT
         self.scenario = self._scenario()
 
     def _scenario(self) -> Callable[[Sim], Awaitable[None]]:
@@ -184,8 +181,6 @@ class _Runs(Generic[R]):
                     self.traceback = error.__traceback__ and error.__traceback__.tb_next
                     self.raised = self.all_raised[raised_text(error)] = error
                     raise
-                finally:
-                    self.fired = lab.script
 
         scenario.__name__ = getattr(self._test, "__name__", "test")
         return scenario

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from busframe.errors import InvalidArgumentError
+from busframe.simulation.deviations import describe_all
 from busframe.simulation.errors import NondeterminismError
 from busframe.simulation.reporting import Failure, report
 from busframe.simulation.running import many_runs
@@ -57,11 +58,13 @@ class Summary:
         seeds: how many runs, besides the calm one.
         deviations: in all of them.
         sometimes: by name, in how many runs it was true.
+        unused: entries of the script that came up in no run.
     """
 
     seeds: int
     deviations: int
     sometimes: dict[str, int]
+    unused: Script = NO_SCRIPT
 
 
 def simulate(
@@ -70,6 +73,7 @@ def simulate(
     seeds: int | Iterable[int] = 100,
     profile: str | Profile = "hostile",
     script: Script = NO_SCRIPT,
+    strict: bool = False,
     backend: Backend | Literal["both"] = "asyncio",
     checks: Sequence[Check] = DEFAULT_CHECKS,
     threads: Threads = "forbid",
@@ -84,7 +88,8 @@ def simulate(
         scenario: an async function of a `Sim`.
         seeds: how many, from 0, or which.
         profile: how hostile the world is: "calm", "realistic", "hostile", "swarm", or odds of your own.
-        script: goes before chance in every run: faults that are to happen.
+        script: goes before chance in every run: faults that are to happen (`busframe.testing.faults`).
+        strict: an entry of the script that came up in no run is a failure, `unused`.
         backend: the event loop; "both" tries one after the other.
         checks: asked of every run, besides those that the scenario asks for.
         threads: "forbid" refuses what is to run in a thread, "inline" runs it in place.
@@ -108,7 +113,7 @@ def simulate(
             search = _Search(
                 setting, known, script, name=name or scenario.__name__, shrink=shrink, runs_max=shrink_runs_max
             )
-            summary = search.run(numbers, determinism)
+            summary = search.run(numbers, determinism, strict=strict)
     return summary
 
 
@@ -147,13 +152,14 @@ class _Search:
         self._runs_max = runs_max
         self._calm_entries: Sequence[Entry] = ()
 
-    def run(self, seeds: Sequence[int], determinism: Determinism) -> Summary:
+    def run(self, seeds: Sequence[int], determinism: Determinism, *, strict: bool) -> Summary:
         calm = try_calmly(self._setting)
         self._calm_entries = calm.entries
         if calm.violations:
             self._fail(calm, None, passed=0)
         deviations = tried = 0
         sometimes = dict.fromkeys(calm.sometimes, 0)
+        unused = self._script
         for seed in seeds:
             compares = determinism == "always" or (determinism == "first" and not tried)
             run = self._twice(seed, calm.outcome) if compares else self._try(seed, calm.outcome)
@@ -161,10 +167,13 @@ class _Search:
                 self._fail(run, calm.outcome, passed=tried)
             tried += 1
             deviations += len(run.fired)
+            unused = unused.common(run.unused)
             for name, seen in run.sometimes.items():
                 sometimes[name] = sometimes.get(name, 0) + seen
         self._require_sometimes(calm, sometimes, tried)
-        return Summary(seeds=tried, deviations=deviations, sometimes=sometimes)
+        if strict and unused and tried:
+            self._fail_unused(calm, unused, tried)
+        return Summary(seeds=tried, deviations=deviations, sometimes=sometimes, unused=unused)
 
     def _try(self, seed: int, calm: Outcome, trace: Trace | None = None) -> Run:
         return try_seed(self._setting, self._profile, seed, calm=calm, first=self._script, trace=trace)
@@ -217,6 +226,11 @@ class _Search:
         smallest = shrinker.shrink(run.fired)
         fails(smallest)
         return best, shrinker.runs
+
+    def _fail_unused(self, calm: Run, unused: Script, tried: int) -> None:
+        text = f"what the script says came up in none of {tried} runs: {'; '.join(describe_all(unused))}"
+        calm.violations.append(Violation(check="unused", text=text))
+        self._fail(calm, None, passed=tried)
 
     def _require_sometimes(self, calm: Run, sometimes: dict[str, int], tried: int) -> None:
         never = [name for name, count in sometimes.items() if not count and not calm.sometimes.get(name)]

@@ -20,6 +20,7 @@ from busframe.simulation import (
     simulate,
 )
 from busframe.simulation.reporting import Failure, read_token, replay_token
+from busframe.testing import faults as f
 from busframe_emulator.delivery.profiles import HOSTILE
 from busframe_emulator.delivery.scripts import Script
 from busframe_emulator.delivery.sites import NetFault
@@ -363,3 +364,19 @@ def test_a_broker_that_breaks_the_contract_is_no_fault_of_the_application(monkey
 
     with pytest.raises(SimulationFailedError, match="broker: while_invisible broken in "):
         simulate(scenario, seeds=1, profile="calm", checks=())
+
+
+def test_a_fault_in_words_happens_and_is_told_by_what_it_was() -> None:
+    script = f.script(f.receive("orders", nth=1).duplicates())
+    with pytest.raises(SimulationFailedError, match="delivery 1 leaves a copy visible") as caught:
+        simulate(naive, seeds=1, profile="calm", script=script)
+    assert list(caught.value.failure.found.fired) == [("recv.dup", ("orders", 1, 1), 1)]
+
+
+def test_a_fault_that_never_comes_up_is_told_and_fails_a_strict_simulation() -> None:
+    script = f.script(f.duplicate("orders", message=99), f.crash("worker[0]", at_s=1))
+    assert simulate(careful, seeds=2, profile="calm", script=script).unused == f.script(
+        f.duplicate("orders", message=99)
+    )
+    with pytest.raises(SimulationFailedError, match=r"unused in careful.*\n.*none of 2 runs: message 99 of orders"):
+        simulate(careful, seeds=2, profile="calm", script=script, strict=True)

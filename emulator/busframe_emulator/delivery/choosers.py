@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _HALF: Final = 1 << 64
 
+_RECEIVE_SITES: Final = frozenset({"recv.overlimit", "recv.empty", "recv.fewer", "recv.pick"})
+"""Their keys begin with a queue and a receive, and one of them is asked before anything else is for that receive."""
+
 
 class Scripted:
     """Does what a script says, and nothing else."""
@@ -34,18 +37,34 @@ class Scripted:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._asked: set[tuple[str, Key]] = set()
+        # Those not bound yet, what the others answer, and which receive each queue is asked for.
+        self._late = list(script.late)
+        self._bound: dict[tuple[str, Key], int] = {}
+        self._receives: dict[str | int, str | int] = {}
 
     def ask(self, site: str, key: Key) -> int | None:
         """See `Chooser`."""
         answer = self._script.answer(site, key)
         if answer is not None:
             self._asked.add((site, key))
+        elif self._script.late:
+            answer = self._ask_late(site, key)
         return answer
 
     @property
     def unused(self) -> Script:
         """What nobody has asked for yet: faults that never came up."""
-        return Script(entry for entry in self._script if entry[:2] not in self._asked)
+        return Script((entry for entry in self._script if entry[:2] not in self._asked), self._late)
+
+    def _ask_late(self, site: str, key: Key) -> int | None:
+        if site in _RECEIVE_SITES:
+            self._receives[key[0]] = key[1]
+        for late in self._late:
+            if late.fits(site, key) and late.receive in {None, self._receives.get(key[0])}:
+                self._late.remove(late)
+                self._bound[site, key] = late.answer
+                break
+        return self._bound.get((site, key))
 
 
 class Random:

@@ -2,11 +2,14 @@
 
 A script is at once a scripted fault, the recording of a random adversary, what is replayed, what shrinks and what a
 strategy draws. Whatever it does not name is calm, so leaving an entry out leaves every other one as it was.
+
+An entry whose key has a `*` is bound late: to the first question that it fits, and no other. What it did is recorded
+with the key of that question.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from busframe_emulator.delivery.sites import SITES
 
@@ -15,27 +18,60 @@ if TYPE_CHECKING:
 
     from busframe_emulator.delivery.chooser import Key
 
-_PARTS: Final = 3
+ANY: Final = "*"
+"""In the place of a part of a key: whatever it is."""
 
 FORMAT: Final = 1
 """Of the written form; a file of another one is refused."""
+
+
+class Late(NamedTuple):
+    """An answer to the first question that fits.
+
+    Attributes:
+        key: parts that are `*` fit anything.
+        receive: only what is asked on behalf of this receive of the queue that the key begins with; None: of any.
+    """
+
+    site: str
+    key: Key
+    answer: int
+    receive: int | None = None
+
+    def fits(self, site: str, key: Key) -> bool:
+        """Whether it may answer this question, in whatever receive that is."""
+        return (
+            site == self.site
+            and len(key) == len(self.key)
+            and all(mine in (ANY, part) for mine, part in zip(self.key, key, strict=True))
+        )
 
 
 class Script:
     """Answers by site and key, in the order in which they were given or written.
 
     Args:
-        entries: the same site and key only once.
+        entries: the same site and key only once, save those with a `*`.
+        late: more entries that are bound late.
+
+    Attributes:
+        late: all entries that are. Iteration, length and the methods below are about the others.
     """
 
-    __slots__ = ("_answers",)
+    __slots__ = ("_answers", "late")
 
-    def __init__(self, entries: Iterable[tuple[str, Key, int]] = ()) -> None:
+    def __init__(self, entries: Iterable[tuple[str, Key, int]] = (), late: Iterable[Late] = ()) -> None:
         self._answers: dict[tuple[str, Key], int] = {}
+        bound_late = list(late)
         for site, key, answer in entries:
-            if site not in SITES:
-                raise ValueError(f"site {site!r}: there is no such site; there are {', '.join(SITES)}")
-            self._answers[site, key] = answer
+            if ANY in key:
+                bound_late.append(Late(site, key, answer))
+            else:
+                _require_site(site)
+                self._answers[site, key] = answer
+        for entry in bound_late:
+            _require_site(entry.site)
+        self.late = tuple(bound_late)
 
     def answer(self, site: str, key: Key) -> int | None:
         """What it says of this occasion; None: nothing."""
@@ -44,13 +80,23 @@ class Script:
     def without(self, entries: Iterable[tuple[str, Key, int]]) -> Script:
         """The same with some entries left out."""
         left_out = {(site, key) for site, key, _ in entries}
-        return Script(entry for entry in self if entry[:2] not in left_out)
+        return Script((entry for entry in self if entry[:2] not in left_out), self.late)
 
     def but(self, site: str, key: Key, answer: int) -> Script:
         """The same with another answer, or one more."""
-        changed = Script(self)
+        changed = Script(self, self.late)
         changed._answers[site, key] = answer
         return changed
+
+    def common(self, other: Script) -> Script:
+        """What both say, late entries included."""
+        late = list(other.late)
+        both: list[Late] = []
+        for entry in self.late:
+            if entry in late:
+                late.remove(entry)
+                both.append(entry)
+        return Script((entry for entry in self if other.answer(*entry[:2]) == entry[2]), both)
 
     def __iter__(self) -> Iterator[tuple[str, Key, int]]:
         return iter([(site, key, answer) for (site, key), answer in self._answers.items()])
@@ -58,20 +104,29 @@ class Script:
     def __len__(self) -> int:
         return len(self._answers)
 
+    def __bool__(self) -> bool:
+        return bool(self._answers or self.late)
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Script) and self._answers == other._answers
+        return isinstance(other, Script) and self._answers == other._answers and self.late == other.late
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._answers.items()))
+        return hash((frozenset(self._answers.items()), self.late))
 
     def __repr__(self) -> str:
-        return f"Script({list(self)!r})"
+        return f"Script({list(self)!r}" + (f", {list(self.late)!r})" if self.late else ")")
 
     # --- the written form -------------------------------------------------------------------------------------------
 
     def to_data(self) -> dict[str, Any]:
-        """The form for JSON: `{"format": 1, "script": [["recv.dup", ["orders", 1, 1], 1], ...]}`."""
-        return {"format": FORMAT, "script": [[site, list(key), answer] for site, key, answer in self]}
+        """The form for JSON: `{"format": 1, "script": [["recv.dup", ["orders", 1, 1], 1], ...]}`.
+
+        Late ones are like the others, with a fourth part where they are of one receive: `{"receive": 3}`.
+        """
+        written: list[list[object]] = [[site, list(key), answer] for site, key, answer in self]
+        for site, key, answer, receive in self.late:
+            written.append([site, list(key), answer, *([] if receive is None else [{"receive": receive}])])
+        return {"format": FORMAT, "script": written}
 
     @classmethod
     def from_data(cls, data: object) -> Script:
@@ -85,17 +140,37 @@ class Script:
         written = cast("Mapping[str, Any]", data)
         if written.get("format") != FORMAT:
             raise ValueError(f"format {written.get('format')!r}: this version reads format {FORMAT}")
-        return cls(_entry(index, entry) for index, entry in enumerate(written["script"]))
+        read = [_entry(index, entry) for index, entry in enumerate(_items(written["script"]))]
+        late = [entry for entry in read if isinstance(entry, Late)]
+        return cls([entry for entry in read if not isinstance(entry, Late)], late)
 
 
-def _entry(index: int, entry: object) -> tuple[str, Key, int]:
-    parts = _items(entry)
-    key = _items(parts[1]) if len(parts) == _PARTS else []
-    if key and isinstance(parts[0], str) and type(parts[2]) is int and all(isinstance(p, str | int) for p in key):
-        return parts[0], tuple(key), parts[2]
+def _require_site(site: str) -> None:
+    if site not in SITES:
+        raise ValueError(f"site {site!r}: there is no such site; there are {', '.join(SITES)}")
+
+
+def _items(script: object) -> list[Any]:
+    if isinstance(script, list):
+        # mypy knows by now that this is a list of Any, pyright that it is one of Unknown.
+        return cast("list[Any]", script)  # type: ignore[redundant-cast]
+    raise ValueError(f"script {script!r}: it is not a list of entries")
+
+
+def _entry(index: int, entry: object) -> tuple[str, Key, int] | Late:
+    match entry:
+        case [str(site), [_, *_] as key, int(answer), *more] if _is_key(key) and not isinstance(answer, bool):
+            if not more:
+                return Late(site, tuple(key), answer) if ANY in key else (site, tuple(key), answer)
+            match more:
+                case [{"receive": int(receive), **others}] if not others and receive > 0:
+                    return Late(site, tuple(key), answer, receive)
+                case _:
+                    pass
+        case _:
+            pass
     raise ValueError(f'entry {index} of the script: {entry!r} is not ["site", [parts of the key], number]')
 
 
-def _items(value: object) -> list[Any]:
-    # mypy knows by now that this is a list of Any, pyright that it is one of Unknown.
-    return cast("list[Any]", value) if isinstance(value, list) else []  # type: ignore[redundant-cast]
+def _is_key(key: list[Any]) -> bool:
+    return all(isinstance(part, str) or type(part) is int for part in key)

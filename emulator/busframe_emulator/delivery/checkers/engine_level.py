@@ -457,7 +457,8 @@ class EngineChecks:
 
     def _wait_ended(self, event: Event, queue: QueueState) -> None:
         began_us, until_us = queue.waiting.pop(event.delivery, (0, 0))
-        if began_us and event.at_us >= until_us:
+        # A wait during which a limit held everything back has seen nothing.
+        if began_us and event.at_us >= until_us and queue.open_us < began_us and not self._is_shut(queue):
             queue.searched_us = event.at_us
 
     def _look_overdue(self, queue: QueueState, at_us: int) -> None:
@@ -469,16 +470,20 @@ class EngineChecks:
             since_us, ordinal, until_us = due[0]
             message = queue.live.get(ordinal)
             if message is not None and message.until_us == until_us and self._is_first(message):
-                if not self._can_be_served(queue, message):
+                if self._is_shut(queue):
                     return
                 text = f"it could be received since t={_s(since_us)}, and a receive was waiting"
                 self._find_at(at_us, "prompt", queue, message, text)
             heappop(due)
 
+    def _is_shut(self, queue: QueueState) -> bool:
+        """A limit holds back messages that could be received."""
+        return queue.in_flight >= self._in_flight_max or (
+            queue.groups is not None and len(queue.live) > self._search_max
+        )
+
     def _can_be_served(self, queue: QueueState, message: MessageState) -> bool:
-        if queue.in_flight >= self._in_flight_max:
-            return False
-        return queue.groups is None or (len(queue.live) <= self._search_max and self._is_first(message))
+        return not self._is_shut(queue) and self._is_first(message)
 
     def _is_first(self, message: MessageState) -> bool:
         return not message.group or message.group[0] is message
