@@ -30,7 +30,7 @@ def _expect_nothing(profile: str, seeds: range) -> None:
     for seed in seeds:
         report = judge(run_trial(seed, PROFILES[profile]))
         assert report.findings == [], f"seed {seed}"
-        assert report.events > 100
+        assert report.events > 20
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from busframe_emulator.delivery.sites import SITES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from busframe_emulator.delivery.chooser import Key
 
@@ -157,7 +157,7 @@ def _items(script: object) -> list[Any]:
     raise ValueError(f"script {script!r}: it is not a list of entries")
 
 
-def _entry(index: int, entry: object) -> tuple[str, Key, int] | Late:
+def _entry(index: int, entry: Any) -> tuple[str, Key, int] | Late:
     match entry:
         case [str(site), [_, *_] as key, int(answer), *more] if _is_key(key) and not isinstance(answer, bool):
             if not more:
@@ -172,5 +172,5 @@ def _entry(index: int, entry: object) -> tuple[str, Key, int] | Late:
     raise ValueError(f'entry {index} of the script: {entry!r} is not ["site", [parts of the key], number]')
 
 
-def _is_key(key: list[Any]) -> bool:
+def _is_key(key: Sequence[Any]) -> bool:
     return all(isinstance(part, str) or type(part) is int for part in key)
