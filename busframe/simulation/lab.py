@@ -22,7 +22,7 @@ from busframe.simulation.deviations import describe
 from busframe.simulation.nodes import Incarnation
 from busframe.simulation.sim import HOSTILE_S
 from busframe.simulation.world import acting
-from busframe_emulator.delivery.choosers import Recording
+from busframe_emulator.delivery.choosers import Adversary, Recording
 from busframe_emulator.delivery.scripts import Script
 from busframe_emulator.delivery.sites import SITES
 
@@ -165,7 +165,7 @@ class Lab(Sending):
     def script(self) -> Script:
         """What the adversary has done so far: hand it in as `script=`, and it does that and no more."""
         chooser = self._world.chooser
-        return chooser.fired if isinstance(chooser, Recording) else Script()
+        return chooser.fired if isinstance(chooser, Recording | Adversary) else Script()
 
     @property
     def faults(self) -> list[str]:
