@@ -304,7 +304,8 @@ def escaping() -> Bus:
     @bus.subscribe(OrderPlaced, group="billing", retry=Retry(attempts=2, first_s=1))
     async def bill(_: OrderPlaced) -> None:
         try:
-            socket.create_connection(("127.0.0.1", 9))
+            with socket.socket() as unconnected:
+                unconnected.connect(("127.0.0.1", 9))
         except Exception as error:
             raise ConnectionError("the payment service is down") from error
 
