@@ -151,13 +151,15 @@ def test_a_hundred_idle_long_polls_leave_the_server_nothing_to_do(
     waiting(100)
     asked: Future[tuple[int, float]] = Future()
 
+    inside: Any = server  # no user can see a timer
+    loop = inside._loop
+
     def look() -> None:
-        loop: Any = server._loop
         timers = [timer for timer in loop._scheduled if not timer.cancelled()]
-        driver: Any = server._server._driver
+        driver = inside._server._driver
         asked.set_result((len(timers), driver._timer.when() - loop.time()))
 
-    server._loop.call_soon_threadsafe(look)
+    loop.call_soon_threadsafe(look)
     count, due_in_s = asked.result(10)
     # One for all receives, and one by which idle connections are found: no tick, and none for each.
     assert count == 2
