@@ -25,5 +25,5 @@ def test_the_bus_keeps_its_promises_under_dozens_of_seeds(profile: str, backend:
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("profile", ["hostile", "swarm"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_bus_keeps_its_promises_under_thousands_of_seeds(profile: str, backend: Backend) -> None:
-    assert simulate(busy_shop, seeds=2_000, profile=profile, backend=backend).seeds == 2_000
+def test_the_bus_keeps_its_promises_under_hundreds_of_seeds(profile: str, backend: Backend) -> None:
+    assert simulate(busy_shop, seeds=300, profile=profile, backend=backend).seeds == 300

@@ -80,5 +80,5 @@ def test_the_correct_application_passes_ten_thousand_times(profile: str) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BUGS)
-def test_what_is_mended_passes_a_thousand_times(name: str) -> None:
-    assert simulate(application(name).trial_mended, seeds=1_000).seeds == 1_000
+def test_what_is_mended_passes_hundreds_of_times(name: str) -> None:
+    assert simulate(application(name).trial_mended, seeds=300).seeds == 300
