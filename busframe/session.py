@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -17,6 +16,7 @@ from busframe._consume.counts import Counts
 from busframe._consume.health import STALE_AFTER_S, STUCK_AFTER_S
 from busframe._consume.hosting import Host, Run
 from busframe._consume.pulling import Shelf, Stream
+from busframe._consume.signals import SignalWatch, first_of
 from busframe.channel import Channel
 from busframe.dead_letters import DeadLetterQueue
 from busframe.errors import BackendError, ConfigurationError, InvalidArgumentError
@@ -31,12 +31,12 @@ from busframe.sending_side import Sending
 from busframe.topology.operations import Topology
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup, TaskStatus
 
-    from busframe._consume.consumer import Consumer
     from busframe._consume.health import Health
     from busframe.backend import Backend, Capabilities, QueueStats
     from busframe.filters import FilterOn
@@ -244,7 +244,7 @@ class Live(Sending):
             raise InvalidArgumentError("time_max_s", time_max_s, "more than 0 seconds, finite, or None for no bound")
         if not chosen and until_empty:
             return None
-        watch = _SignalWatch()
+        watch = SignalWatch()
         run = Run(chosen, drain_s, bounds)
         async with runtime.background_tasks() as tasks:
             if signals:
@@ -254,7 +254,7 @@ class Live(Sending):
                 await run.begun.wait()
                 task_status.started()
                 with anyio.move_on_after(time_max_s):
-                    await _first_of(bounds.reached, watch.first)
+                    await first_of(bounds.reached, watch.first)
             finally:
                 run.stop.set()
             tasks.start_soon(watch.hasten, run.consumers)
@@ -384,43 +384,3 @@ class Live(Sending):
             groups = [replace(group, concurrency=concurrency) for group in groups]
         self._host.require_inbox(groups)
         return groups
-
-
-class _SignalWatch:
-    """Waits for the signals that end a run.
-
-    Attributes:
-        signal: the first that came; None if none has.
-        first: set when it comes.
-        second: set when the next comes.
-    """
-
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
-        self.first, self.second = anyio.Event(), anyio.Event()
-
-    async def run(self, *, task_status: TaskStatus[None]) -> None:
-        """Watch for as long as signals may come. From the third on they have their usual effect."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            self.signal = await anext(signals)
-            self.first.set()
-            await anext(signals)
-            self.second.set()
-
-    async def hasten(self, consumers: Sequence[Consumer]) -> None:
-        """End the drain at the second signal, or at the first if something else ended the run."""
-        await (self.second if self.signal is not None else self.first).wait()
-        for consumer in consumers:
-            consumer.hasten()
-
-
-async def _first_of(*events: anyio.Event) -> None:
-    async with anyio.create_task_group() as tasks:
-
-        async def wait(event: anyio.Event) -> None:
-            await event.wait()
-            tasks.cancel_scope.cancel()
-
-        for event in events:
-            tasks.start_soon(wait, event)

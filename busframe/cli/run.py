@@ -172,6 +172,9 @@ def _set_up_log(level: str) -> None:
         format=f"%(asctime)s.%(msecs)03dZ {name} [%(process)d] %(levelname)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
+    if level != "debug":
+        for chatty in ("botocore", "boto3", "urllib3", "s3transfer"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -28,16 +28,18 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from busframe import runtime
+from busframe._consume.signals import first_of
 from busframe.cli.changes import changed_files
 from busframe.cli.link import LINK_VARIABLE, WORKER_VARIABLE, Link
 from busframe.cli.running import DONE, FAILED, FOUND, MISUSED
+from busframe.cli.slot import Slot
 from busframe.cli.status import StatusFile
-from busframe.cli.worker import failed, say_summary
+from busframe.cli.worker import add, failed, say_summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from anyio.abc import Process, TaskGroup, TaskStatus
+    from anyio.abc import TaskGroup, TaskStatus
 
 _log = logging.getLogger("busframe.run")
 
@@ -82,45 +84,6 @@ class Policy:
     as_json: bool = False
 
 
-class _Slot:
-    """A place for one worker after the other.
-
-    Attributes:
-        process: the worker there now; None between two.
-        told: it has been told to stop.
-        ready: set when the worker has begun to handle messages; another event for each worker.
-        renewed: set when the next worker takes the place; the same.
-        report: what it last said of itself.
-        tired: why it wants to be replaced.
-        ended: what it said when it ended; None if it did not.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.process: Process | None = None
-        self.state = "starting"
-        self.restarts = 0
-        self.failures = 0
-        self.renewed = anyio.Event()
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget the last worker."""
-        self.renewed.set()
-        self.renewed = anyio.Event()
-        self.told = False
-        self.ready = anyio.Event()
-        self.report: Mapping[str, Any] | None = None
-        self.tired: str | None = None
-        self.ended: Mapping[str, Any] | None = None
-
-    def tell(self, number: signal.Signals) -> None:
-        """Send the worker a signal, if there is one."""
-        self.told = True
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(number)
-
-
 class Supervisor:
     """Keeps workers going.
 
@@ -132,12 +95,12 @@ class Supervisor:
     def __init__(self, command: Sequence[str], policy: Policy) -> None:
         self._command = command
         self._policy = policy
-        self._slots = [_Slot(number) for number in range(1, policy.workers + 1)]
+        self._slots = [Slot(number) for number in range(1, policy.workers + 1)]
         self._stopping = anyio.Event()
         self._changed = anyio.Event()  # of the program's files
         self._someone_is_tired = anyio.Event()
         self._code = DONE
-        self._told: list[Mapping[str, Any]] = []
+        self._sums: dict[str, dict[str, int]] = {}
         self._status = None if policy.status is None else StatusFile(policy.status)
 
     async def run(self) -> int:
@@ -163,17 +126,15 @@ class Supervisor:
 
     # --- one slot ---------------------------------------------------------------------------------------------------
 
-    async def _keep(self, slot: _Slot, tasks: TaskGroup) -> None:
+    async def _keep(self, slot: Slot, tasks: TaskGroup) -> None:
         while not self._stopping.is_set():
             slot.clear()
             slot.state = "starting"
             began_s = runtime.now_s()
             code = await self._live_and_die(slot)
             slot.state = "ended"
-            if slot.ended is not None:
-                self._told.append(slot.ended["counts"])
-            elif slot.report is not None:
-                self._told.append(slot.report["counts"])
+            if (last := slot.ended or slot.report) is not None:
+                add(last["counts"], self._sums)
             if self._stopping.is_set():
                 if code not in {DONE, FOUND, -signal.SIGTERM}:
                     _log.error("worker %d ended badly: %s", slot.number, _cause(code))
@@ -190,8 +151,9 @@ class Supervisor:
                 break
             slot.restarts += 1
         slot.state = "done"
+        slot.renewed.set()  # nobody comes any more
 
-    async def _live_and_die(self, slot: _Slot) -> int:
+    async def _live_and_die(self, slot: Slot) -> int:
         """Start a worker, listen to it, and return the exit code it ends with."""
         ours, theirs = socket.socketpair()
         link = Link(ours)
@@ -226,11 +188,11 @@ class Supervisor:
         assert process.returncode is not None  # noqa: S101 - it has ended
         return process.returncode
 
-    async def _listen(self, slot: _Slot, link: Link) -> None:
+    async def _listen(self, slot: Slot, link: Link) -> None:
         async for line in link.lines():
             self._hear(slot, line)
 
-    def _hear(self, slot: _Slot, line: Mapping[str, Any]) -> None:
+    def _hear(self, slot: Slot, line: Mapping[str, Any]) -> None:
         if "ready" in line:
             slot.state = "running"
             slot.ready.set()
@@ -242,7 +204,7 @@ class Supervisor:
         if "ended" in line:
             slot.ended = {**line["ended"], "signal": line["signal"]}
 
-    def _is_done(self, slot: _Slot, code: int) -> bool:
+    def _is_done(self, slot: Slot, code: int) -> bool:
         """Tell whether nothing is left for the slot to do, by what its worker said and how it ended."""
         if not self._policy.ends or slot.ended is None or slot.ended["signal"] is not None:
             return False
@@ -252,17 +214,17 @@ class Supervisor:
         return not (self._policy.isolate and received)
 
     @staticmethod
-    def _died(slot: _Slot, code: int) -> bool:
+    def _died(slot: Slot, code: int) -> bool:
         """Tell whether the worker ended otherwise than by being told to, or by what it was made for."""
         return not (slot.told or (code in {DONE, FOUND} and slot.ready.is_set()))
 
-    async def _may_start_again(self, slot: _Slot, code: int, tasks: TaskGroup) -> bool:
+    async def _may_start_again(self, slot: Slot, code: int, tasks: TaskGroup) -> bool:
         """After a death: wait until another may be started. False if there shall be no other."""
         cause = _cause(code)
         if self._policy.reload:
             _log.error("worker %d died: %s; waiting for a change of the program", slot.number, cause)
             slot.state = "waiting for a change"
-            await _first_of(self._changed, self._stopping)
+            await first_of(self._changed, self._stopping)
             return not self._stopping.is_set()
         hopeless = code == MISUSED and not slot.ready.is_set()
         if hopeless or slot.failures >= FAILURES_MAX:
@@ -341,7 +303,7 @@ class Supervisor:
                         # Whoever develops does not want to wait for handlers of the old program.
                         tasks.start_soon(self._replace, slot, 1.0)
 
-    async def _replace(self, slot: _Slot, hasten_after_s: float) -> None:
+    async def _replace(self, slot: Slot, hasten_after_s: float) -> None:
         """Have a worker drain, and wait until another is ready in its place, or all stop.
 
         Args:
@@ -361,9 +323,9 @@ class Supervisor:
         if process.returncode is None and not self._stopping.is_set():
             _log.error("worker %d does not end: killing it", slot.number)
             slot.tell(signal.SIGKILL)
-        await _first_of(renewed, self._stopping)
+        await first_of(renewed, self._stopping)
         with anyio.move_on_after(GRACE_S):  # one that cannot start must not keep the others from being replaced
-            await _first_of(slot.ready, self._stopping)
+            await first_of(slot.ready, self._stopping)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
@@ -387,8 +349,8 @@ class Supervisor:
 
     def _conclude(self) -> int:
         if self._policy.ends or self._policy.time_max_s is not None:
-            say_summary(self._told, as_json=self._policy.as_json)
-            if any(failed(counts) for counts in self._told):
+            say_summary(self._sums, as_json=self._policy.as_json)
+            if failed(self._sums):
                 self._note(FOUND)
         return self._code
 
@@ -400,14 +362,3 @@ def _cause(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-
-
-async def _first_of(*events: anyio.Event) -> None:
-    async with anyio.create_task_group() as tasks:
-
-        async def wait(event: anyio.Event) -> None:
-            await event.wait()
-            tasks.cancel_scope.cancel()
-
-        for event in events:
-            tasks.start_soon(wait, event)

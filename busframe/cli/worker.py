@@ -17,7 +17,7 @@ from busframe.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from busframe.message import QueueName
     from busframe.session import Live
@@ -129,7 +129,7 @@ class Worker:
             return DONE
         counts = {queue: as_json(of) for queue, of in live.counts.items() if queue in self._queues}
         if self._link is None:
-            say_summary([counts], as_json=arguments.json)
+            say_summary(counts, as_json=arguments.json)
         return FOUND if failed(counts) else DONE
 
 
@@ -138,24 +138,21 @@ def failed(counts: Mapping[str, Mapping[str, int]]) -> bool:
     return any(of[what] for of in counts.values() for what in BAD)
 
 
-def say_summary(of_each: Sequence[Mapping[str, Mapping[str, int]]], *, as_json: bool) -> None:
-    """Say what became of the messages.
+def add(counts: Mapping[str, Mapping[str, int]], sums: dict[str, dict[str, int]]) -> None:
+    """Add what one process did to what others did, by queue."""
+    for queue, of in counts.items():
+        into = sums.setdefault(queue, dict.fromkeys(of, 0))
+        for what, count in of.items():
+            into[what] += count
 
-    Args:
-        of_each: process, by queue.
-        as_json: for programs.
-    """
-    sums: dict[str, dict[str, int]] = {}
-    for counts in of_each:
-        for queue, of in counts.items():
-            into = sums.setdefault(queue, dict.fromkeys(of, 0))
-            for what, count in of.items():
-                into[what] += count
+
+def say_summary(counts: Mapping[str, Mapping[str, int]], *, as_json: bool) -> None:
+    """Say what became of the messages, by queue."""
     if as_json:
-        say_json(sums)
-    else:
-        shown = ("received", "handled", *BAD)
-        say_table(
-            ("queue", *(name.replace("_", "-") for name in shown)),
-            [(queue, *(of[name] for name in shown)) for queue, of in sums.items()],
-        )
+        say_json(counts)
+        return
+    shown = ("received", "handled", *BAD)
+    say_table(
+        ("queue", *(name.replace("_", "-") for name in shown)),
+        [(queue, *(of[name] for name in shown)) for queue, of in counts.items()],
+    )
