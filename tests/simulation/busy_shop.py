@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 from delivery_bugs.common import surely
@@ -17,11 +17,12 @@ from busframe import Bus, Command, Delivery, Event, Later, Reject, Retry, comman
 from busframe.simulation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Generator, Hashable, Iterable
 
     from busframe.session import Live
     from busframe.simulation import Outcome, Sim
     from busframe.simulation.nodes import Incarnation
+    from busframe.simulation.record import Entry
 
 ORDERS = 6
 PATIENT = Retry(attempts=200, first_s=0.2, cap_s=5)
@@ -102,7 +103,7 @@ class Shop:
 
 
 @contextmanager
-def alone(sim: Sim, inside: Counter[Hashable], key: Hashable) -> Iterator[None]:
+def alone(sim: Sim, inside: Counter[Hashable], key: Hashable) -> Generator[None, None, None]:
     """Note an effect that must not be if two are inside at once. A power cut throws everybody out."""
     inside[key] += 1
     if inside[key] > 1:
@@ -115,22 +116,25 @@ def alone(sim: Sim, inside: Counter[Hashable], key: Hashable) -> Iterator[None]:
 
 def no_overlap(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:  # noqa: ARG001 - a Check
     """Nobody was where somebody was already."""
-    for key, entries in outcome.effects.items():
-        match key:
-            case ("overlap", place):
-                yield Violation(check="no_overlap", text=f"two at once at {place}", entries=tuple(entries))
-            case _:
-                pass
+    for place, entries in _effects(outcome, "overlap"):
+        yield Violation(check="no_overlap", text=f"two at once at {place!r}", entries=tuple(entries))
 
 
 def points_once(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:  # noqa: ARG001 - a Check
     """What is done in the inbox's transaction is done once."""
+    for order, entries in _effects(outcome, "points"):
+        if len(entries) > 1:
+            yield Violation(check="points_once", text=f"{order!r} has {len(entries)}", entries=tuple(entries))
+
+
+def _effects(outcome: Outcome, kind: str) -> list[tuple[object, list[Entry]]]:
+    """The effects whose keys are pairs of that kind and something."""
+    found: list[tuple[object, list[Entry]]] = []
     for key, entries in outcome.effects.items():
-        match key:
-            case ("points", order) if len(entries) > 1:
-                yield Violation(check="points_once", text=f"{order} has {len(entries)}", entries=tuple(entries))
-            case _:
-                pass
+        pair = cast("tuple[object, ...]", key) if isinstance(key, tuple) else ()
+        if len(pair) == 2 and pair[0] == kind:
+            found.append((pair[1], entries))
+    return found
 
 
 def book_in_order(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:  # noqa: ARG001 - a Check
