@@ -6,7 +6,7 @@ ORDERS ?= examples/orders.csv
 # pytest-benchmark, which no test needs, warns of pytest-xdist, and warnings are errors.
 TWO_AT_A_TIME := -n 2 -p no:benchmark
 
-.PHONY: demo test test-slow test-sdks check bench bench-peers clean
+.PHONY: demo test test-slow test-sdks check docs bench bench-peers clean
 
 demo: $(VENV)/demo.installed   ## the main job: a file of orders, on SQLite, then on the SQS emulator over HTTP
 	$(BIN)/python examples/order_processing.py $(ORDERS)
@@ -31,6 +31,9 @@ check: test $(VENV)/check.installed   ## the tests and the static gates
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/codespell
+
+docs: $(VENV)/test.installed   ## write what the programs of docs/simulation.md print into it
+	$(BIN)/python docs/render.py docs/simulation.md
 
 bench: $(VENV)/test.installed $(VENV)/bench.installed   ## every figure of docs/benchmarks.md, beside whichever peers are installed
 	$(BIN)/python -m benchmarks.emulator

@@ -214,7 +214,7 @@ class NodeBackend:
 
     def _is_out(self, operation: str, key: tuple[str | int, ...]) -> bool:
         """Begin an outage of the broker if one is due, for this node and this kind of call; tell whether one lasts."""
-        if operation not in _BROKER:
+        if operation not in _BROKER or self._incarnation.is_scenario:
             return False
         outage_us = self._world.choose("net.outage", key)
         if outage_us is not None and outage_us > 0:

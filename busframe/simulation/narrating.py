@@ -155,9 +155,8 @@ def details(line: Line, bodies: Mapping[tuple[str, int], str]) -> list[str]:
     if entry.delivery:
         more.append(f"delivery {entry.delivery}")
     if line.until_us:
-        more.append(
-            f"hidden until {line.until_us / 1e6:g}" if entry.kind != "paused" else f"until {line.until_us / 1e6:g}"
-        )
+        hides = "" if entry.kind in ("paused", "outage") else "hidden "
+        more.append(f"{hides}until {line.until_us / 1e6:g}")
     if entry.kind == "sent" and entry.message:
         more.append(_short(bodies.get((entry.queue, entry.message), "")))
     if entry.key is not None:

@@ -37,12 +37,15 @@ class Incarnation:
     Attributes:
         name: of the node.
         number: which of its lives, from 1.
+        is_scenario: it is no node, but the scenario itself. The broker is never out for it: what it sends with a bus
+            gets there in the end, so that it may be written without regard to that.
         backend: its way to the broker.
         severed: it was killed: nothing it does has any effect.
     """
 
-    def __init__(self, world: World, name: str, number: int) -> None:
+    def __init__(self, world: World, name: str, number: int, *, is_scenario: bool = False) -> None:
         self.name = name
+        self.is_scenario = is_scenario
         self.number = number
         self.severed = False
         self.backend = NodeBackend(world, self)

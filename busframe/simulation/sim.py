@@ -64,7 +64,7 @@ class Sim:
         self._sometimes: dict[str, bool] = {}
         self._states: dict[str, object] = {}
         self._keys_of: Callable[[str], Collection[Hashable]] = keys_in_body
-        self._self = Incarnation(world, "test", 1)
+        self._self = Incarnation(world, "test", 1, is_scenario=True)
         self._inbox = SharedInbox(world)
         self._stores: dict[str, Store] = {}
 
@@ -197,7 +197,7 @@ class Sim:
         for node in self._nodes:
             node.revive()
         # What a server missed to delete still comes back.
-        await runtime.sleep(max(self._world.back_us - self._world.now_us(), 0) / _SECOND_US)
+        await runtime.sleep(max((self._world.back_us - self._world.now_us()) / _SECOND_US + LOOK_EVERY_S, 0))
         with anyio.move_on_after(within_s):
             while any((await self._left()).values()):
                 await runtime.sleep(LOOK_EVERY_S)
