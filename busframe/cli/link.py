@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 from contextlib import suppress
 from dataclasses import asdict
@@ -31,6 +32,9 @@ WORKER_VARIABLE: Final = "BUSFRAME_WORKER"
 """The worker's number, from 1, for logs."""
 
 COUNTED: Final = ("received", "redelivered", "handled", "retried", "dead_lettered", "lost", "unsettled")
+
+GRACE_S: Final = 15.0
+"""What a worker may take beyond its drain time, to give messages back and to leave Python, before it is killed."""
 
 _READ_BYTES: Final = 65_536
 
@@ -74,6 +78,18 @@ class Link:
             *whole, rest = (rest + read).split(b"\n")
             for line in whole:
                 yield json.loads(line)
+
+    def wait_until_gone(self) -> None:
+        """Block until the other end is gone, which never says anything: for a thread."""
+        while True:
+            select.select([self._socket], [], [])
+            try:
+                if not self._socket.recv(_READ_BYTES):
+                    return
+            except BlockingIOError:
+                continue
+            except ConnectionError:
+                return
 
     def close(self) -> None:
         """Close this end."""

@@ -30,7 +30,7 @@ import anyio
 from busframe import runtime
 from busframe._consume.signals import first_of
 from busframe.cli.changes import changed_files
-from busframe.cli.link import LINK_VARIABLE, WORKER_VARIABLE, Link
+from busframe.cli.link import GRACE_S, LINK_VARIABLE, WORKER_VARIABLE, Link
 from busframe.cli.running import DONE, FAILED, FOUND, MISUSED
 from busframe.cli.slot import Slot
 from busframe.cli.status import StatusFile
@@ -51,9 +51,6 @@ SOON_S: Final = 10.0
 
 FAILURES_MAX: Final = 5
 """So many that die soon, one after the other, and the trouble is not theirs."""
-
-GRACE_S: Final = 15.0
-"""What a worker may take beyond its drain time, to give messages back and to leave Python, before it is killed."""
 
 LAST_LINES_S: Final = 1.0
 STATUS_S: Final = 1.0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from busframe import runtime
 from busframe.cli.connecting import connected
 from busframe.cli.finding import find_bus
-from busframe.cli.link import Link, as_json, report
+from busframe.cli.link import GRACE_S, Link, as_json, report
 from busframe.cli.output import say_json, say_table
 from busframe.cli.running import DONE, FOUND
 from busframe.cli.status import StatusFile
@@ -46,6 +47,8 @@ class Worker:
     async def run(self) -> int:
         """Run until told to stop or an end is reached; returns the exit code."""
         arguments = self._arguments
+        if self._link is not None:
+            threading.Thread(target=self._end_with_the_other, args=(self._link,), daemon=True).start()
         bus = find_bus(arguments.app)
         if not bus.groups:
             raise ConfigurationError(f"{arguments.app} has no handlers to run")
@@ -59,8 +62,6 @@ class Worker:
                 raise ConfigurationError(
                     "--workers: the broker is this process's own; several processes need a shared one"
                 )
-            if self._link is not None:
-                tasks.start_soon(self._end_with_the_other)
             tasks.start_soon(self._report, live)
             stopped_by = await self._work(live)
             if self._link is not None:
@@ -92,12 +93,15 @@ class Worker:
         if self._link is not None:
             self._link.tell(ready=True)
 
-    async def _end_with_the_other(self) -> None:
-        """Drain and end when the process is gone that watches over this one: nobody would stop it any more."""
-        assert self._link is not None  # noqa: S101 - called then only
-        async for _ in self._link.lines():
-            pass
+    def _end_with_the_other(self, link: Link) -> None:
+        """Drain and end when the process is gone that watches over this one: nobody would stop it any more.
+
+        In a thread, since a handler may hold up the event loop for ever.
+        """
+        link.wait_until_gone()
         os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(self._arguments.drain_s + GRACE_S)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     async def _report(self, live: Live) -> None:
         """Keep telling how it is, and whether it is time to be replaced."""

@@ -26,6 +26,7 @@ def process_of(name: str, *arguments: str) -> list[str]:
 
 APP = """
 import os
+import time
 from dataclasses import dataclass
 import anyio
 from busframe import Bus, Command, Event, Later, Reject, Retry, command, event
@@ -67,6 +68,8 @@ async def bill(order: OrderPlaced) -> None:
     log(f"billed {order.order}")
     if order.customer == "slow":
         await anyio.sleep(0.02)
+    if order.customer == "blocking":
+        time.sleep(3600)
     if order.customer == "stuck":
         await anyio.sleep(3600)
     log(f"done {order.order}")

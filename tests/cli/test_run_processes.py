@@ -180,6 +180,17 @@ def test_a_parent_that_is_killed_takes_its_workers_with_it_and_loses_no_message(
     assert Counter(order for order, _ in log(folder, "done")) == Counter(orders)
 
 
+def test_a_worker_that_cannot_drain_does_not_outlive_a_parent_that_is_killed(asked: Asked, folder: Path) -> None:
+    publish(asked, 1, customer="blocking")
+    with running(folder, "--group", "billing", "--workers", "2", "--drain-s", "0") as run:
+        workers = [worker_pid(run.wait_for("is process")) for _ in range(2)]
+        until(lambda: log(folder, "billed"))
+        run.process.kill()
+        run.process.wait(PATIENCE_S)
+        until(lambda: not any(map(is_alive, workers)))
+    until(lambda: depth(asked) == (1, 0))
+
+
 def test_a_program_that_dies_at_once_is_given_up_loudly(asked: Asked, folder: Path) -> None:
     assert asked
     (folder / "broken_app.py").write_text("raise RuntimeError('no such thing')")
