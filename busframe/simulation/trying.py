@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from busframe.simulation.sealing import Threads
     from busframe.simulation.verdicts import Check
     from busframe_emulator.delivery import Chooser
+    from busframe_emulator.delivery.chooser import Key
     from busframe_emulator.delivery.profiles import Profile
 
     Scenario = Callable[[Sim], Awaitable[object]]
@@ -104,6 +105,25 @@ def try_script(setting: Setting, script: Script, seed: int, *, calm: Outcome | N
     run = _try(setting, recording, Run(seed=seed), calm=calm, trace=trace)
     run.fired, run.unused = recording.fired, scripted.unused
     return run
+
+
+def asked_sites(setting: Setting) -> list[tuple[str, Key]]:
+    """Run calmly, and tell at which sites and keys something could have been chosen, in order."""
+    listening = _Listening()
+    _try(setting, listening, Run(seed=0), calm=None, trace=None)
+    return list(listening.asked)
+
+
+class _Listening:
+    """Answers calmly, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: dict[tuple[str, Key], None] = {}
+
+    def ask(self, site: str, key: Key) -> int | None:
+        """See `Chooser`."""
+        self.asked[site, key] = None
+        return None
 
 
 def _try(setting: Setting, chooser: Chooser, run: Run, *, calm: Outcome | None, trace: Trace | None) -> Run:

@@ -18,3 +18,7 @@ for source in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL |
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("test_")])
 def test_an_example(name: str) -> None:
     NAMES[name]()
+
+
+def test_the_state_machine() -> None:
+    NAMES["TestShop"]("runTest").runTest()
