@@ -252,6 +252,21 @@ def test_a_script_says_what_happens_and_nothing_else_does() -> None:
         lab(bus, script=TWICE, workers=2).run(once)
 
 
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_once_holds_in_the_lab(kind: Literal["asyncio", "trio"]) -> None:
+    other = Bus("shop")
+
+    @other.subscribe(OrderPlaced, group="billing", once=True)
+    async def bill_once(order: OrderPlaced) -> None: ...
+
+    async def story(lab: Lab) -> None:
+        await lab.publish(OrderPlaced("o1"))
+        await lab.settle()
+        assert lab.calls(bill_once) == [OrderPlaced("o1")]
+
+    lab(other, script=TWICE, workers=2, backend=kind).run(story)
+
+
 def test_a_script_that_never_comes_up_is_told() -> None:
     never = Script([("recv.dup", ("shop-billing", 5, 1), 1)])
     with pytest.raises(SimulationError, match="message 5 of shop-billing is delivered twice"):

@@ -378,5 +378,7 @@ def test_a_fault_that_never_comes_up_is_told_and_fails_a_strict_simulation() -> 
     assert simulate(careful, seeds=2, profile="calm", script=script).unused == f.script(
         f.duplicate("orders", message=99)
     )
-    with pytest.raises(SimulationFailedError, match=r"unused in careful.*\n.*none of 2 runs: message 99 of orders"):
+    with pytest.raises(
+        SimulationFailedError, match=r"unused broken in careful.*\n.*none of 2 runs: message 99 of orders"
+    ):
         simulate(careful, seeds=2, profile="calm", script=script, strict=True)
