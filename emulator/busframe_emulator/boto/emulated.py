@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
     from busframe_emulator.delivery import Chooser
+    from busframe_emulator.delivery.adversary import Adversary
+    from busframe_emulator.delivery.profiles import Profile
+    from busframe_emulator.delivery.scripts import Script
     from busframe_emulator.limits import LimitValue
 
 ClockKind = Literal["real", "manual"]
@@ -39,9 +42,15 @@ class EmulatedSqs:
             does is told in `driver`).
         limits: by name, such as `{"in_flight_max": 10}`, where they are not to be those of AWS; `limits` has the names.
         chooser: decides where SQS leaves a choice; `delivery.chooser` has the questions.
+        profile, seed, script: in the place of a chooser: how hostile, and what is to happen before chance
+            (`delivery.adversary`). Calls do not get lost here: there is no network.
+
+    Attributes:
+        adversary: what these three have made, which knows what came up; None without them.
 
     Raises:
-        ValueError: there is no such clock or limit, or a limit's value is out of its range.
+        ValueError: there is no such clock, limit or profile, a limit's value is out of its range, or there is both a
+            chooser and a profile.
     """
 
     def __init__(
@@ -50,11 +59,21 @@ class EmulatedSqs:
         clock: ClockKind = "real",
         limits: Limits | Mapping[str, LimitValue] | None = None,
         chooser: Chooser = CALM,
+        profile: str | Profile | None = None,
+        seed: int | None = None,
+        script: Script | None = None,
     ) -> None:
         if clock not in {"real", "manual"}:
             raise ValueError(f"the clock is real or manual, not {clock!r}")
         if not isinstance(limits, Limits):
             limits = make_limits(limits or {})
+        self.adversary = _make_adversary(profile, seed, script)
+        if self.adversary is not None:
+            if chooser is not CALM:
+                raise ValueError(
+                    "there is both a chooser and a profile, seed or script: they are one thing or the other"
+                )
+            chooser = self.adversary
         salt = int.from_bytes(os.urandom(8))
         self._driver = Driver(Engine(ids=Ids(salt), limits=limits, chooser=chooser), manual=clock == "manual")
         self._hook = Hook(self._driver, Renderer(salt).next_id)
@@ -112,13 +131,25 @@ def emulated_sqs(
     clock: ClockKind = "real",
     limits: Limits | Mapping[str, LimitValue] | None = None,
     chooser: Chooser = CALM,
+    profile: str | Profile | None = None,
+    seed: int | None = None,
+    script: Script | None = None,
 ) -> Generator[EmulatedSqs]:
     """An `EmulatedSqs` that is closed when the block ends."""
-    sqs = EmulatedSqs(clock=clock, limits=limits, chooser=chooser)
+    sqs = EmulatedSqs(clock=clock, limits=limits, chooser=chooser, profile=profile, seed=seed, script=script)
     try:
         yield sqs
     finally:
         sqs.close()
+
+
+def _make_adversary(profile: str | Profile | None, seed: int | None, script: Script | None) -> Adversary | None:
+    if profile is None and seed is None and script is None:
+        return None
+    from busframe_emulator.delivery.adversary import Adversary  # most are calm
+    from busframe_emulator.delivery.scripts import Script
+
+    return Adversary(profile=profile or "calm", seed=seed or 0, script=script or Script())
 
 
 def _events_of(target: Any) -> Any:

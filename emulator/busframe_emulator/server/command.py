@@ -18,6 +18,7 @@ from busframe_emulator.wire.identity import DEFAULT_ACCOUNT, DEFAULT_REGION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from busframe_emulator.delivery.scripts import Script
     from busframe_emulator.engine.settings import Limits
     from busframe_emulator.server.configuration import QueuePlan
 
@@ -84,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         "--cors", metavar="ORIGIN", action="append", default=[], help="let web pages from there use SQS"
     )
     parser.add_argument("--data", metavar="DIR", help="keep everything in this directory (default: nothing is kept)")
+    parser.add_argument("--profile", metavar="NAME", help="be hostile: calm, realistic, hostile or swarm")
+    parser.add_argument("--seed", type=int, metavar="N", help="of what a profile does by chance (default: 0)")
+    parser.add_argument("--script", metavar="FILE", help="let happen what this JSON file says")
     parser.add_argument("--flush", action="store_true", help="have it on the disk itself before answering")
     return parser
 
@@ -131,7 +135,22 @@ def _make_server(options: argparse.Namespace) -> EmulatorServer:
         cors=options.cors,
         data=options.data,
         flush=options.flush,
+        profile=options.profile,
+        seed=options.seed,
+        script=None if options.script is None else _read_script(options.script),
     )
+
+
+def _read_script(path: str) -> Script:
+    import json  # few have a script
+
+    from busframe_emulator.delivery.scripts import Script
+
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib takes its time to load
+            return Script.from_data(json.load(file))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the script {path}: {error}") from None
 
 
 async def _serve(server: EmulatorServer, options: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from busframe_emulator.server.driver import Driver
     from busframe_emulator.server.rendering import Renderer
     from busframe_emulator.server.routes import Routes
+    from busframe_emulator.server.trial import TrialRoutes
 
 HEAD_BYTES_MAX: Final = 65_536
 """Of a request line with its headers; an SDK's has about 1,000."""
@@ -81,6 +82,7 @@ class Shared:
     """What the connections of one server have in common.
 
     Attributes:
+        driver: cancels receives that wait; on trial the routes do.
         buffer: where all of them read to; what is read is used up before the next one reads.
         log: is told when a request is taken up and when it is answered; None for nobody.
         unsent: the connections that have answers to send once all that was read in this turn of the loop is handled.
@@ -93,8 +95,8 @@ class Shared:
         self,
         *,
         loop: asyncio.AbstractEventLoop,
-        driver: Driver,
-        routes: Routes,
+        driver: Driver | TrialRoutes,
+        routes: Routes | TrialRoutes,
         renderer: Renderer,
         log: AccessLog | None,
     ) -> None:

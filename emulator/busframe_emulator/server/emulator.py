@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from busframe_emulator.api.guard import Guard
+    from busframe_emulator.delivery.profiles import Profile
+    from busframe_emulator.delivery.scripts import Script
     from busframe_emulator.limits import LimitValue
     from busframe_emulator.server.access_log import AccessLog
     from busframe_emulator.server.browsers import Browsers
     from busframe_emulator.server.configuration import QueuePlan
     from busframe_emulator.server.control import Control
     from busframe_emulator.server.persistence.journal import Journal
+    from busframe_emulator.server.trial import PartialBatches, Trial, TrialRoutes
     from busframe_emulator.wire.verified import Keys, VerifiedCallers
 
 FLUSH_S: Final = 0.5
@@ -52,6 +55,10 @@ class EmulatorServer:
         cors: origins of the web pages that may use SQS from a browser, "*" for all; no page of another site otherwise.
         data: directory to keep everything in, so that it survives the process; None keeps nothing.
         flush: answer only when what was kept is on the disk itself, so that it survives a loss of power too.
+        profile: be on trial: how hostile, of `delivery.profiles` ("calm", "realistic", "hostile", "swarm", or odds of
+            your own). What happens is kept as a history, and judged. None if nothing of this is wanted.
+        seed: of what happens by chance. With a seed or a script and no profile, the profile is calm.
+        script: what is to happen besides, before chance.
 
     Attributes:
         on_failure: is called when the data cannot be kept any more: every request is refused from then on.
@@ -76,6 +83,9 @@ class EmulatorServer:
         cors: Sequence[str] = (),
         data: str | Path | None = None,
         flush: bool = False,
+        profile: str | Profile | None = None,
+        seed: int | None = None,
+        script: Script | None = None,
     ) -> None:
         limited = [key.access_key for key in keys.keys if key.actions is not None] if keys is not None else []
         if limited and not enforce_policies:
@@ -89,6 +99,9 @@ class EmulatorServer:
             raise ValueError("the name of the data directory is empty")
         if flush and data is None:
             raise ValueError("there is nothing to flush to the disk where no data is kept")
+        on_trial = not (profile is None and seed is None and script is None)
+        if on_trial and data is not None:
+            raise ValueError("the emulator cannot both be on trial (profile, seed, script) and keep its data")
         self._cors = cors
         if cors:
             self._make_browsers()  # so that a wrong one is refused now
@@ -96,6 +109,7 @@ class EmulatorServer:
         self._keys = keys
         self._enforce_policies = enforce_policies
         self._limits = limits if limits is None or isinstance(limits, Limits) else _read_limits(limits)
+        self._trial = _make_trial(profile or "calm", seed or 0, script, self._limits) if on_trial else None
         self._engine = self._new_engine()
         self._callers = Callers(region=region, account=account, public_url=self._public_url)
         self._renderer = Renderer(_salt())
@@ -159,7 +173,13 @@ class EmulatorServer:
             verified=self._make_verified(),
             guard=self._make_guard(),
         )
-        self._shared = Shared(loop=loop, driver=self._driver, routes=routes, renderer=self._renderer, log=self._log)
+        behind: tuple[Driver, Routes] | tuple[TrialRoutes, TrialRoutes] = (self._driver, routes)
+        if self._trial is not None:
+            from busframe_emulator.server.trial import TrialRoutes  # most are not on trial
+
+            edge = TrialRoutes(routes, self._driver, self._trial, loop)
+            behind = (edge, edge)
+        self._shared = Shared(loop=loop, driver=behind[0], routes=behind[1], renderer=self._renderer, log=self._log)
         connection_class = Connection if self._keys is None else VerifyingConnection
         self._listener = await loop.create_server(lambda: connection_class(self._shared), host, port, backlog=_BACKLOG)
         self._host = host
@@ -187,6 +207,8 @@ class EmulatorServer:
 
     def reset(self) -> None:
         """Be without queues, as at first. Who waits is answered with nothing; the clock goes on as it is."""
+        if self._trial is not None:
+            self._trial.reset()
         self._engine = self._new_engine() if self._journal is None else self._journal.begin_anew(self._limits)
         self._driver.replace(self._engine)
 
@@ -212,7 +234,9 @@ class EmulatorServer:
 
     def _new_engine(self) -> Engine:
         # A salt of its own, so that receipts of before a reset mean nothing after it.
-        return Engine(ids=Ids(_salt()), limits=self._limits)
+        if self._trial is None:
+            return Engine(ids=Ids(_salt()), limits=self._limits)
+        return Engine(ids=Ids(_salt()), limits=self._limits, chooser=self._trial, sink=self._trial.note)
 
     def _make_verified(self) -> VerifiedCallers | None:
         if self._keys is None:
@@ -224,7 +248,15 @@ class EmulatorServer:
         # The machine's clock and not the engine's, which a test can move: SDKs sign with the machine's.
         return VerifiedCallers(self._keys, time.time, public_url=self._public_url)  # noqa: TID251 - the server owns clocks
 
-    def _make_guard(self) -> Guard | None:
+    def _make_guard(self) -> Guard | PartialBatches | None:
+        guard = self._make_policy_guard()
+        if self._trial is None:
+            return guard
+        from busframe_emulator.server.trial import PartialBatches  # most are not on trial
+
+        return PartialBatches(self._trial, guard)
+
+    def _make_policy_guard(self) -> Guard | None:
         if not self._enforce_policies:
             return None
         from busframe_emulator.api.guard import Guard  # loads all that policies need
@@ -239,7 +271,14 @@ class EmulatorServer:
     def _make_control(self) -> Control:
         from busframe_emulator.server.control import Control  # not needed by most, nor soon by any
 
-        return Control(self._driver, self._callers, self._metrics, token=self._control_token, reset=self.reset)
+        return Control(
+            self._driver,
+            self._callers,
+            self._metrics,
+            token=self._control_token,
+            reset=self.reset,
+            trial=self._trial,
+        )
 
     def _sweep(self) -> None:
         for connection in list(self._shared.connections):
@@ -251,6 +290,14 @@ def _read_limits(given: Mapping[str, LimitValue]) -> Limits:
     from busframe_emulator.limits import make_limits  # few set any
 
     return make_limits(given)
+
+
+def _make_trial(profile: str | Profile, seed: int, script: Script | None, limits: Limits | None) -> Trial:
+    from busframe_emulator.delivery.adversary import Adversary  # most are not on trial
+    from busframe_emulator.delivery.scripts import Script
+    from busframe_emulator.server.trial import Trial
+
+    return Trial(Adversary(profile=profile, seed=seed, script=script or Script()), limits)
 
 
 def _salt() -> int:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from busframe_emulator.server.driver import Driver
     from busframe_emulator.server.metrics import Metrics
     from busframe_emulator.server.request import Request
+    from busframe_emulator.server.trial import PartialBatches
     from busframe_emulator.wire.identity import Callers
     from busframe_emulator.wire.verified import VerifiedCallers
 
@@ -54,6 +55,10 @@ class Client(Receiver, Protocol):
         """The address it came from; empty if it has none."""
         ...
 
+    def abort(self) -> None:
+        """Break the connection off."""
+        ...
+
 
 class _Page:
     """A web page that waits, by its browser."""
@@ -71,6 +76,9 @@ class _Page:
     def answer(self, response: Response) -> None:
         self._client.answer(self._show(response))
 
+    def abort(self) -> None:
+        self._client.abort()
+
 
 class Routes:
     """Answers requests.
@@ -82,7 +90,7 @@ class Routes:
         metrics: is told what becomes of requests.
         make_control: makes what answers under `/_busframe/`, when that is asked for first.
         verified: who calls, by signatures that are verified; None to believe what callers say.
-        guard: enforces queue policies; None for nobody.
+        guard: stands before the actions: enforces queue policies, lets entries of batches fail; None for nobody.
         make_browsers: makes what knows which web pages may ask, when a browser asks first.
     """
 
@@ -96,7 +104,7 @@ class Routes:
         make_control: Callable[[], Control],
         make_browsers: Callable[[], Browsers],
         verified: VerifiedCallers | None = None,
-        guard: Guard | None = None,
+        guard: Guard | PartialBatches | None = None,
     ) -> None:
         self._driver = driver
         self._callers = callers

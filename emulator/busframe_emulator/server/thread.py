@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from busframe_emulator.delivery.profiles import Profile
+    from busframe_emulator.delivery.scripts import Script
     from busframe_emulator.engine.settings import Limits
     from busframe_emulator.limits import LimitValue
     from busframe_emulator.server.configuration import QueuePlan
@@ -95,6 +97,9 @@ def run_in_thread(
     cors: Sequence[str] = (),
     data: str | Path | None = None,
     flush: bool = False,
+    profile: str | Profile | None = None,
+    seed: int | None = None,
+    script: Script | None = None,
 ) -> ThreadedServer:
     """Start a server on a free port of the loopback address; it stops when the `with` block ends, or by `stop`.
 
@@ -114,5 +119,8 @@ def run_in_thread(
             cors=cors,
             data=data,
             flush=flush,
+            profile=profile,
+            seed=seed,
+            script=script,
         )
     )

@@ -129,11 +129,21 @@ class Findings:
     """
 
     def __init__(self, checks: Collection[str], allow: Collection[str] = ()) -> None:
-        for name in allow:
+        self.verdicts = {name: Verdict(check=name) for name in CHECKS if name in checks}
+        self.notes: Counter[str] = Counter()
+        self.allow(allow)
+
+    def allow(self, names: Collection[str]) -> None:
+        """Let what these checks find count as fine, and nothing else.
+
+        Raises:
+            ValueError: there is no such check.
+        """
+        for name in names:
             if name not in CHECKS:
                 raise ValueError(f"allow: there is no check {name!r}; there are {', '.join(CHECKS)}")
-        self.verdicts = {name: Verdict(check=name, allowed=name in allow) for name in CHECKS if name in checks}
-        self.notes: Counter[str] = Counter()
+        for name, verdict in self.verdicts.items():
+            verdict.allowed = name in names
 
     def add(self, finding: Finding) -> None:
         """Count a finding, and keep it if it is among the first."""

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from busframe_emulator.server.metrics import Metrics
     from busframe_emulator.server.request import Request
     from busframe_emulator.server.routes import Client
+    from busframe_emulator.server.trial import Trial
     from busframe_emulator.wire.identity import Callers
     from busframe_emulator.wire.message import Response
 
 _PATHS: Final = (
     "/health, /metrics, /_busframe/queues, /_busframe/queues/ACCOUNT/NAME/messages, /_busframe/clock, "
-    "/_busframe/reset, /_busframe/actions/ACTION"
+    "/_busframe/reset, /_busframe/actions/ACTION, /_busframe/script, /_busframe/history, /_busframe/check"
 )
 _READS: Final = frozenset({b"GET", b"HEAD"})
 
@@ -47,22 +48,34 @@ class Control:
         metrics: what was counted.
         token: what to ask for; None lets this machine in, and no other.
         reset: makes an end of all queues.
+        trial: the trial that the emulator is on, if it is.
     """
 
     def __init__(
-        self, driver: Driver, callers: Callers, metrics: Metrics, *, token: str | None, reset: Callable[[], None]
+        self,
+        driver: Driver,
+        callers: Callers,
+        metrics: Metrics,
+        *,
+        token: str | None,
+        reset: Callable[[], None],
+        trial: Trial | None = None,
     ) -> None:
         self._driver = driver
         self._callers = callers
         self._metrics = metrics
         self._token = token
         self._reset_engine = reset
+        self._trial = trial
         self._table: list[tuple[re.Pattern[str], dict[bytes, Callable[..., Response | int]]]] = [
             (re.compile(r"/_busframe/queues"), {b"GET": self._queues}),
             (re.compile(r"/_busframe/queues/([^/]+)/([^/]+)/messages"), {b"GET": self._messages}),
             (re.compile(r"/_busframe/clock"), {b"GET": self._clock, b"POST": self._change_clock}),
             (re.compile(r"/_busframe/reset"), {b"POST": self._reset}),
             (re.compile(r"/_busframe/actions/([^/]+)"), {b"POST": self._act}),
+            (re.compile(r"/_busframe/script"), {b"GET": self._script, b"PUT": self._change_script}),
+            (re.compile(r"/_busframe/history"), {b"GET": self._history}),
+            (re.compile(r"/_busframe/check"), {b"GET": self._check}),
             (re.compile(r"/metrics"), {b"GET": self._expose}),
         ]
 
@@ -167,6 +180,36 @@ class Control:
             return refused
         self._metrics.accepted[target] += 1
         return done
+
+    # --- the trial --------------------------------------------------------------------------------------------------
+
+    def _script(self, request: Request, client: Client, query: bytes) -> Response:  # noqa: ARG002 - all are called alike
+        parameters.read_url(query, parameters.Nothing)
+        return answer(self._on_trial().show_script())
+
+    def _change_script(self, request: Request, client: Client, query: bytes) -> Response:  # noqa: ARG002 - as above
+        parameters.read_url(query, parameters.Nothing)
+        trial = self._on_trial()
+        trial.use(parameters.read_script(request))
+        return answer(trial.show_script())
+
+    def _history(self, request: Request, client: Client, query: bytes) -> Response:  # noqa: ARG002 - as above
+        parameters.read_url(query, parameters.Nothing)
+        return answer_text(b"application/jsonl", self._on_trial().history())
+
+    def _check(self, request: Request, client: Client, query: bytes) -> Response:  # noqa: ARG002 - as above
+        allow = [name for name in parameters.read_url(query, parameters.Allowance).allow.split(",") if name]
+        trial = self._on_trial()
+        self._driver.engine.look(self._driver.clock.now_us())
+        try:
+            return answer(trial.check(allow))
+        except ValueError as error:
+            raise RefusedError(400, f"{error}.", "allow") from None
+
+    def _on_trial(self) -> Trial:
+        if self._trial is None:
+            raise RefusedError(409, "The emulator is not on trial: start it with --profile, --seed or --script.")
+        return self._trial
 
     def _own(self, request: Request) -> Caller:
         """Who calls without saying on whose behalf."""

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from busframe_emulator.server.control.answers import RefusedError
 
 if TYPE_CHECKING:
+    from busframe_emulator.delivery.scripts import Script
     from busframe_emulator.server.request import Request
 
 ADVANCE_S_MAX: Final = 100 * 366 * 86_400
@@ -57,6 +58,28 @@ class ClockChange(Struct, forbid_unknown_fields=True):
 
     mode: Literal["real", "manual"] | None = None
     advance_s: Annotated[float, Meta(ge=0, le=ADVANCE_S_MAX)] = 0.0
+
+
+class Allowance(Struct, forbid_unknown_fields=True):
+    """Names of checks, with commas between them."""
+
+    allow: str = ""
+
+
+def read_script(request: Request) -> Script:
+    """Read a script.
+
+    Raises:
+        RefusedError: the body is none.
+    """
+    from busframe_emulator.delivery.scripts import Script  # few send one
+
+    try:
+        return Script.from_data(msgspec.json.decode(request.body or b"{}"))
+    except _UNREADABLE:
+        raise RefusedError(400, "The body is not valid JSON.") from None
+    except ValueError as error:
+        raise RefusedError(400, f"{error}.") from None
 
 
 def read_url(parameters: bytes, into: type[_T]) -> _T:
