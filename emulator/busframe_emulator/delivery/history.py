@@ -63,8 +63,8 @@ def read_engine_history(header: Mapping[str, Any], lines: Iterable[tuple[int, Ma
     Raises:
         ValueError: a line is not of the form; says which and why.
     """
-    limits = header.get("limits", {})
-    if not isinstance(limits, dict) or not _LIMITS.issuperset(limits):
+    limits: Any = header.get("limits", {})
+    if not hasattr(limits, "keys") or not _LIMITS.issuperset(limits.keys()):
         raise ValueError(f"line 1: limits {limits!r}: names are {', '.join(sorted(_LIMITS))}")
     events: list[Event] = []
     addresses: dict[str, QueueAddress] = {}

@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from busframe_emulator.delivery.checkers import EngineChecks
+from busframe_emulator.delivery.checkers.client_level import check_clients
+from busframe_emulator.delivery.client_history import read_client_history
 from busframe_emulator.delivery.history import VERSION, read_engine_history
 
 if TYPE_CHECKING:
@@ -25,11 +27,14 @@ def check_history(lines: Iterable[str], *, allow: Collection[str] = ()) -> Repor
         ValueError: it is no history, or there is no such check.
     """
     objects = _objects(lines)
-    number, header = next(objects, (1, {}))
+    nothing: tuple[int, Mapping[str, Any]] = (1, {})
+    number, header = next(objects, nothing)
     if header.get("busframe_history") != VERSION:
         raise ValueError(f'line {number}: a history begins with {{"busframe_history": {VERSION}, "level": "engine"}}')
+    if header.get("level") == "client":
+        return check_clients(read_client_history(objects), allow=allow)
     if header.get("level") != "engine":
-        raise ValueError(f"line {number}: level {header.get('level')!r}: there is engine")
+        raise ValueError(f"line {number}: level {header.get('level')!r}: there are engine and client")
     history = read_engine_history(header, objects)
     checks = EngineChecks(limits=history.limits, allow=allow)
     for event in history.events:
