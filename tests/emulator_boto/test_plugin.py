@@ -56,7 +56,7 @@ def test_the_fixtures_are_there_for_whoever_has_the_package(tmp_path: Path) -> N
         pytest.skip("the project was installed before it had this entry point: install it again")
     (tmp_path / "test_them.py").write_text(USES_ALL_FIXTURES)
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", tmp_path],
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio", tmp_path],
         cwd=tmp_path,
         capture_output=True,
         text=True,

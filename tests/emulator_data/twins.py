@@ -87,12 +87,16 @@ class Twins:
 def _told(events: Sequence[Event]) -> list[Event]:
     """Events in an order of ours: of two things that are due at one instant nobody says which comes first.
 
-    So a message that grows too old as it becomes visible may have become visible, or not.
+    So a message that grows too old as it becomes visible may have become visible, or not. And receives that wait are
+    numbered anew in an engine that was put back.
     """
     expired = {(event.queue, event.message, event.at_us) for event in events if event.kind == "expired"}
-    return sorted(
-        event for event in events if event.kind != "visible" or (event.queue, event.message, event.at_us) not in expired
-    )
+    told = [
+        event._replace(delivery=0) if event.kind in {"waiting", "wait_ended"} else event
+        for event in events
+        if event.kind != "visible" or (event.queue, event.message, event.at_us) not in expired
+    ]
+    return sorted(told, key=repr)
 
 
 def run_twins(seed: int, length: int, chance: Random, make: Callable[[History], Kept] = Kept) -> None:

@@ -193,7 +193,7 @@ class DeliveryChecks:
 
     async def test_competing_consumers_share_the_messages(self, trial: Trial) -> None:
         """Each message goes to one of them, none is left over."""
-        count = 60
+        count = 30
         for start in range(0, count, 10):
             await send(trial, *(str(n) for n in range(start, start + 10)))
         taken: list[str] = []
