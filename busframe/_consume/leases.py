@@ -102,6 +102,11 @@ class Lease:
         """Which of the message's attempts this is, from 1."""
         return self.received.receive_count if isinstance(self.opened, Exception) else self.opened[1].attempt
 
+    @property
+    def kept(self) -> bool:
+        """Whether it is to be extended: neither settled nor lost."""
+        return self in self._slot
+
     def keep_in(self, slot: Slot) -> None:
         """Wait for another beat."""
         self.drop()
@@ -186,6 +191,12 @@ class LeaseKeeper:
         finally:
             self._calls.release()
 
+    async def _lose_in_time(self, lease: Lease, until_s: float) -> None:
+        """Lose a lease when it ends, unless it was extended or settled before."""
+        await runtime.sleep(max(until_s - runtime.now_s(), 0))
+        if lease.kept and lease.until_s == until_s:
+            lease.lose()
+
     async def _ask(self, leases: Sequence[Lease], now_s: float) -> Sequence[SettleOutcome]:
         batch = [Extension(receipt=lease.received.receipt, lease_s=self._lease_s) for lease in leases]
         error: BackendError = UnavailableError("no answer before the lease ended")
@@ -219,5 +230,7 @@ class LeaseKeeper:
                 _log.warning(text, lease.received.message_id, self._queue, outcome.error, extra=fields)
                 lease.lose()
             else:
-                # Again at the next beat: one throttle must not end the keeping.
+                # Again at the next beat: one throttle must not end the keeping. The lease may end before.
                 lease.keep_in(self._slots[0])
+                if lease.until_s < now_s + 2 * self._beat_s:
+                    self._tasks.start_soon(self._lose_in_time, lease, lease.until_s)

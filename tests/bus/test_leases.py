@@ -54,3 +54,42 @@ async def test_a_message_that_comes_before_the_keeper_has_begun_is_kept_too() ->
         tasks.start_soon(keeper.run)
         await anyio.sleep(30)
     assert 10 < backend.extended_s[0] - began_s < 20
+
+
+class Silent(Extending):
+    """One that does not answer."""
+
+    async def extend(self, _: QueueName, batch: Sequence[Extension]) -> Sequence[Settled]:  # noqa: ARG002 - as above
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def test_each_of_several_leases_in_one_unanswered_call_is_lost_when_it_ends_itself() -> None:
+    async with runtime.background_tasks() as tasks:
+        keeper = LeaseKeeper(cast("Backend", Silent()), QueueName("q"), 30, tasks)
+        began_s = runtime.now_s()
+        slot = keeper.slot(began_s, began_s)
+        leases = [
+            Lease(
+                Received(
+                    message_id=MessageId("m"),
+                    receipt=Receipt("r"),
+                    body="x",
+                    attributes={},
+                    receive_count=1,
+                    sent_at_s=0,
+                ),
+                ValueError("unread"),
+                None,
+                HandlerCounts(),
+                began_s,
+                began_s + ends_s,
+                slot,
+            )
+            for ends_s in (30, 31)
+        ]
+        tasks.start_soon(keeper.run)
+        await anyio.sleep(30.5)
+        assert [lease.lost for lease in leases] == [True, False]
+        await anyio.sleep(1)
+        assert [lease.lost for lease in leases] == [True, True]
