@@ -1,7 +1,7 @@
 """From a script that breaks something to the smallest one found that breaks the same thing.
 
-First it is tried whether one fault is enough. Then whole families of faults are left out, then halves, quarters and so
-on down to single entries (ddmin: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002).
+First it is tried whether one fault is enough. Then all faults of a kind are left out, then halves, quarters and so on
+down to single entries (ddmin: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002).
 Where some are left that must meet at one moment, a plain fault of one of their calls is tried in place of all. Last the
 answers that are left are made simple. Since a site that is not named is calm, no entry depends on another's presence
 for its meaning.
@@ -9,13 +9,14 @@ for its meaning.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.delivery.scripts import Script
 from busframe_emulator.delivery.sites import SITES, NetFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from busframe_emulator.delivery.chooser import Key
 
@@ -30,6 +31,15 @@ STRONG: Final = frozenset(
     }
 )
 """Sites whose answers lose something, double it or hold it up, and so can break a program without any other."""
+
+
+_KINDS: Final[Sequence[Callable[[Entry], tuple[str, ...]]]] = (
+    lambda entry: (SITES[entry[0]].family,),
+    lambda entry: (entry[0],),
+    lambda entry: (entry[0], str(entry[1][0])),
+    lambda entry: (entry[0], *map(str, entry[1][:2])),
+)
+_OF_CALLS: Final = frozenset(("net.request", "net.answer", "node.pause"))
 
 
 class Shrinker:
@@ -53,9 +63,9 @@ class Shrinker:
         """Find a smaller one; the script itself if there is none."""
         entries = self._alone(list(script))
         if len(entries) > 1:
-            entries = self._without_families(entries)
+            entries = self._without_groups(entries)
             entries = self._without_parts(entries)
-            entries = self._instead(entries)
+            entries = self._instead(entries, script)
         entries = self._with_simple_answers(entries)
         return Script(entries)
 
@@ -68,39 +78,38 @@ class Shrinker:
                 return [entry]
         return entries
 
-    def _without_families(self, entries: list[Entry]) -> list[Entry]:
-        families = {SITES[site].family for site, _, _ in entries}
-        by_size = sorted(families, key=lambda family: (-sum(SITES[e[0]].family == family for e in entries), family))
-        for family in by_size:
-            rest = [entry for entry in entries if SITES[entry[0]].family != family]
-            if self._breaks(rest):
-                entries = rest
+    def _without_groups(self, entries: list[Entry]) -> list[Entry]:
+        """Leave out all of one kind, largest first: families, sites, sites at one place."""
+        for kind_of in _KINDS:
+            kinds = Counter(map(kind_of, entries))
+            for kind in sorted(kinds, key=lambda kind: (-kinds[kind], kind)):
+                rest = [entry for entry in entries if kind_of(entry) != kind]
+                if len(rest) < len(entries) - 1 and self._breaks(rest):
+                    entries = rest
         return entries
 
     def _without_parts(self, entries: list[Entry]) -> list[Entry]:
-        parts = 2
-        while len(entries) >= 2:  # noqa: PLR2004 - one entry has no parts
-            size = -(-len(entries) // parts)
-            for start in range(0, len(entries), size):
+        """Leave out neighbours, then fewer of them, then single ones; and once more as long as that helps."""
+        size = len(entries) // 2
+        while size:
+            before, start = len(entries), 0
+            while start < len(entries):
                 rest = entries[:start] + entries[start + size :]
                 if self._breaks(rest):
                     entries = rest
-                    parts = max(parts - 1, 2)
-                    break
-            else:
-                if size == 1:
-                    break
-                parts = min(parts * 2, len(entries))
-        if len(entries) == 1 and self._breaks([]):
-            return []
+                else:
+                    start += size
+            if size > 1 or len(entries) == before:
+                size //= 2
         return entries
 
-    def _instead(self, entries: list[Entry]) -> list[Entry]:
+    def _instead(self, entries: list[Entry], all_entries: Iterable[Entry]) -> list[Entry]:
         """Try to say with one lost answer what several say that must meet at one moment."""
         if len(entries) > 2:  # noqa: PLR2004 - two are told in two lines
-            for site, key, _ in entries:
+            calls = dict.fromkeys(key for site, key, _ in (*entries, *all_entries) if site in _OF_CALLS)
+            for key in calls:
                 lost: Entry = ("net", key, NetFault.LOST_ANSWER)
-                if site in ("net.request", "net.answer") and self._breaks([lost]):
+                if self._breaks([lost]):
                     return [lost]
         return entries
 
