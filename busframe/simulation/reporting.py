@@ -42,6 +42,7 @@ class Failure:
         shrink_runs: how many runs it took to find that.
         replay_by: what stands before the replay token: a command, up to the token.
         calm_entries: the record of the calm run, to compare with.
+        hazards: what was seen there that is dangerous although nothing went wrong.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Failure:
     shrink_runs: int
     replay_by: str = ""
     calm_entries: Sequence[Entry] = ()
+    hazards: Sequence[Violation] = ()
 
 
 def report(failure: Failure) -> str:
@@ -130,6 +132,10 @@ def _lines(failure: Failure) -> Iterator[str]:
     if not failure.is_calm:
         yield from _script(failure)
     yield from _story(failure)
+    for hazard in failure.hazards:
+        yield from wrap(
+            f"  hazard seen in the calm run: {hazard.check}: {hazard.text}", _WIDTH, subsequent_indent=" " * 4
+        )
     if not failure.is_calm:
         yield f"  replay: {replay_command(failure)}"
 

@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, Literal
 from busframe.errors import InvalidArgumentError
 from busframe.simulation.deviations import describe_all
 from busframe.simulation.errors import NondeterminismError
+from busframe.simulation.hazards import find_hazards
 from busframe.simulation.reporting import Failure, report
 from busframe.simulation.running import many_runs
 from busframe.simulation.schedule import Trace
 from busframe.simulation.shrinking import RUNS_MAX, Shrinker
-from busframe.simulation.trying import NO_SCRIPT, Setting, try_calmly, try_script, try_seed
+from busframe.simulation.trying import NO_SCRIPT, Run, Setting, try_calmly, try_script, try_seed
 from busframe.simulation.verdicts import DEFAULT_CHECKS, Violation
 from busframe_emulator.delivery.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from busframe.simulation.record import Entry
     from busframe.simulation.running import Backend
     from busframe.simulation.sealing import Threads
-    from busframe.simulation.trying import Run, Scenario
+    from busframe.simulation.trying import Scenario
     from busframe.simulation.verdicts import Check, Outcome
     from busframe_emulator.delivery.scripts import Script
 
@@ -59,12 +59,14 @@ class Summary:
         deviations: in all of them.
         sometimes: by name, in how many runs it was true.
         unused: entries of the script that came up in no run.
+        hazards: what is dangerous although nothing went wrong, in the calm run: the first of each kind (`hazards`).
     """
 
     seeds: int
     deviations: int
     sometimes: dict[str, int]
     unused: Script = NO_SCRIPT
+    hazards: tuple[Violation, ...] = ()
 
 
 def simulate(
@@ -150,11 +152,11 @@ class _Search:
         self._name = name
         self._shrinks = shrink
         self._runs_max = runs_max
-        self._calm_entries: Sequence[Entry] = ()
+        self._calm = Run(seed=0)
 
     def run(self, seeds: Sequence[int], determinism: Determinism, *, strict: bool) -> Summary:
         calm = try_calmly(self._setting)
-        self._calm_entries = calm.entries
+        self._calm = calm
         if calm.violations:
             self._fail(calm, None, passed=0)
         deviations = tried = 0
@@ -173,7 +175,13 @@ class _Search:
         self._require_sometimes(calm, sometimes, tried)
         if strict and unused and tried:
             self._fail_unused(calm, unused, tried)
-        return Summary(seeds=tried, deviations=deviations, sometimes=sometimes, unused=unused)
+        return Summary(
+            seeds=tried,
+            deviations=deviations,
+            sometimes=sometimes,
+            unused=unused,
+            hazards=find_hazards(calm.entries, calm.bodies),
+        )
 
     def _try(self, seed: int, calm: Outcome, trace: Trace | None = None) -> Run:
         return try_seed(self._setting, self._profile, seed, calm=calm, first=self._script, trace=trace)
@@ -205,7 +213,8 @@ class _Search:
                 smallest=smallest,
                 violation=smallest.violations[0] if smallest.violations else violation,
                 shrink_runs=runs,
-                calm_entries=self._calm_entries,
+                calm_entries=self._calm.entries,
+                hazards=find_hazards(self._calm.entries, self._calm.bodies),
             )
         )
 

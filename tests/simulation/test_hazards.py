@@ -1,0 +1,110 @@
+"""What is dangerous although nothing has gone wrong: found in a calm world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from simulation.apps import ORDERS, careful, send_orders
+
+from busframe.message import Acknowledge, Extension
+from busframe.simulation import SimulationFailedError, exactly_once, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from busframe.message import Received
+    from busframe.simulation import Sim
+    from busframe.simulation.nodes import Incarnation
+
+    Handler = Callable[["Sim", "Incarnation", "Received"], Awaitable[None]]
+
+
+async def settle(me: Incarnation, received: Received) -> None:
+    await me.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt)])
+
+
+def hazards_of(handle: Handler, *, workers: int = 1, lease_s: float = 30, orders: int = 1) -> dict[str, str]:
+    """Let workers handle one order after the other, in a calm world."""
+
+    async def scenario(sim: Sim) -> None:
+        async def work(me: Incarnation) -> None:
+            while True:
+                for received in await me.backend.receive(ORDERS, limit=1, wait_s=20, lease_s=lease_s):
+                    await handle(sim, me, received)
+
+        await sim.queue("orders", dead_letters=("orders-dead", 50))
+        sim.node("worker", work, count=workers)
+        await send_orders(sim, orders)
+        await sim.quiesce()
+
+    summary = simulate(scenario, seeds=1, profile="calm", checks=())
+    return {hazard.check: hazard.text for hazard in summary.hazards}
+
+
+def test_a_careful_worker_has_none() -> None:
+    assert simulate(careful, seeds=1, profile="calm").hazards == ()
+
+
+def test_an_effect_after_the_acknowledgement_is_told() -> None:
+    async def handle(sim: Sim, me: Incarnation, received: Received) -> None:
+        await settle(me, received)
+        sim.effect(received.body)
+
+    found = hazards_of(handle, orders=3)
+    assert list(found) == ["ack_before_effect"]
+    assert "delivery 1 of orders#1" in found["ack_before_effect"]
+    assert found["ack_before_effect"].endswith("; 2 more like this")
+
+
+def test_a_delivery_held_for_more_than_half_its_lease_is_told() -> None:
+    async def handle(sim: Sim, me: Incarnation, received: Received) -> None:
+        await anyio.sleep(20)
+        sim.effect(received.body)
+        await settle(me, received)
+
+    found = hazards_of(handle)
+    assert list(found) == ["no_heartbeat"]
+    assert "held for 20 s of a lease of 30 s" in found["no_heartbeat"]
+
+
+def test_a_lease_that_is_extended_is_fine() -> None:
+    async def handle(sim: Sim, me: Incarnation, received: Received) -> None:
+        for _ in range(4):
+            await anyio.sleep(10)
+            await me.backend.extend(ORDERS, [Extension(receipt=received.receipt, lease_s=30)])
+        sim.effect(received.body)
+        await settle(me, received)
+
+    assert hazards_of(handle) == {}
+
+
+def test_work_beyond_the_lease_is_told_and_so_is_who_else_was_at_it() -> None:
+    async def handle(sim: Sim, me: Incarnation, received: Received) -> None:
+        await anyio.sleep(35 if received.receive_count == 1 else 1)
+        sim.effect(received.body)
+        await settle(me, received)
+
+    found = hazards_of(handle, workers=2)
+    assert set(found) >= {"effect_after_lease", "overlap"}
+    assert "worker[1]" in found["overlap"]
+
+
+def test_the_report_of_a_failure_warns_of_hazards() -> None:
+    async def scenario(sim: Sim) -> None:
+        async def work(me: Incarnation) -> None:
+            while True:
+                for received in await me.backend.receive(ORDERS, limit=1, wait_s=20, lease_s=30):
+                    await settle(me, received)
+                    sim.effect(received.body)
+
+        await sim.queue("orders")
+        sim.check(exactly_once)
+        sim.node("worker", work, mortal=False)
+        await send_orders(sim)
+        await sim.quiesce()
+
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(scenario)
+    assert "\n  hazard seen in the calm run: ack_before_effect: delivery 1 of orders#1 " in str(caught.value)
