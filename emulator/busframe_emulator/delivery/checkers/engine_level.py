@@ -28,6 +28,7 @@ from busframe_emulator.engine.settings import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from busframe_emulator.delivery.checkers.state import DeduplicationKey
     from busframe_emulator.engine.events import Content, Counts, Event
     from busframe_emulator.engine.requests import Delivery
     from busframe_emulator.engine.settings import QueueAddress, QueueSettings, Redrive
@@ -168,22 +169,22 @@ class EngineChecks:
             queue.expect(message, message.until_us)
 
     def _note_deduplication(self, event: Event, queue: QueueState, content: Content) -> None:
-        at_us = event.at_us
-        seen, line, forgotten_us = queue.seen, queue.seen_line, at_us - self._deduplication_us
-        while line and line[0][0] <= forgotten_us:
-            sent_us, forgotten = line.popleft()
-            if seen.get(forgotten) == sent_us:
-                del seen[forgotten]
+        at_us, window_us = event.at_us, self._deduplication_us
+        if at_us >= queue.seen_since_us + window_us:
+            queue.turn_ids(at_us)
         key = _deduplication_key(queue, content)
-        if key in seen:
-            text = f"{content.deduplication_id!r} was sent at t={_s(seen[key])} already, and is no duplicate"
+        first_us = queue.seen.get(key)
+        if first_us is None:
+            first_us = queue.seen_before.get(key)
+        if first_us is not None and at_us < first_us + window_us:
+            text = f"{content.deduplication_id!r} was sent at t={_s(first_us)} already, and is no duplicate"
             self._find("dedup", event, text)
-        seen[key] = at_us
-        line.append((at_us, key))
+        queue.seen[key] = at_us
 
     def _deduplicated(self, event: Event, queue: QueueState) -> None:
         content: Content = event.about  # type: ignore[assignment]  # by kind
-        first_us = queue.seen.get(_deduplication_key(queue, content))
+        key = _deduplication_key(queue, content)
+        first_us = queue.seen.get(key, queue.seen_before.get(key))
         if first_us is None or event.at_us >= first_us + self._deduplication_us:
             window = f"the last {self._deduplication_us // 1_000_000} s"
             text = f"{content.deduplication_id!r} counts as a duplicate, and was not sent within {window}"
@@ -242,7 +243,8 @@ class EngineChecks:
             or handed.first_received_us != message.first_us
         ):
             self._wrong_count(event, message, handed)
-        if queue.groups is not None:
+        group = message.group
+        if group is not None and group[0] is not message:
             self._check_order(event, message)
         message.delivery = delivery
         message.receive = self._receives
@@ -300,7 +302,7 @@ class EngineChecks:
         self._find("receive_count", event, text)
 
     def _check_order(self, event: Event, message: MessageState) -> None:
-        """Everything before it in its group is of this very receive."""
+        """Everything before it in its group is of this very receive. Asked where it is not the first."""
         for earlier in message.group or ():
             if earlier is message:
                 break
@@ -524,8 +526,9 @@ class EngineChecks:
         self.found.add(found)
 
 
-def _deduplication_key(queue: QueueState, content: Content) -> tuple[str | None, str | None]:
-    return (content.group if queue.settings.deduplicates_by_group else None, content.deduplication_id)
+def _deduplication_key(queue: QueueState, content: Content) -> DeduplicationKey:
+    known_by = content.deduplication_id
+    return (content.group, known_by) if queue.settings.deduplicates_by_group else known_by
 
 
 def _s(at_us: int) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from busframe_emulator.engine.events import Content
     from busframe_emulator.engine.settings import QueueSettings
 
+    DeduplicationKey = str | tuple[str | None, str | None] | None
+
 UNKNOWN: Final = 0
 LIVE: Final = 1
 DELETED: Final = 2
@@ -76,7 +78,8 @@ class QueueState:
         fates: one of the constants above for each ordinal.
         in_flight, delayed, buried: how many messages are.
         groups: of a FIFO queue, those that have messages.
-        seen: of a FIFO queue: by scope and deduplication id, when it was sent; `seen_line` the same, oldest first.
+        seen, seen_before: of a FIFO queue: by deduplication id, when it was sent: since `seen_since_us`, and in the
+            window before. In two, so that whole windows can be forgotten.
         waiting: receives that wait: when each began and will end.
         due: since when each message could be received, soonest first, with its ordinal and `until_us`; None while
             nobody ever waited. Entries that are out of date are passed over.
@@ -99,7 +102,8 @@ class QueueState:
         "retention_us",
         "searched_us",
         "seen",
-        "seen_line",
+        "seen_before",
+        "seen_since_us",
         "settings",
         "waiting",
     )
@@ -112,8 +116,9 @@ class QueueState:
         self.fates = bytearray(1)
         self.in_flight = self.delayed = self.buried = 0
         self.groups: dict[str | None, deque[MessageState]] | None = {} if settings.fifo else None
-        self.seen: dict[tuple[str | None, str | None], int] = {}
-        self.seen_line: deque[tuple[int, tuple[str | None, str | None]]] = deque()
+        self.seen: dict[DeduplicationKey, int] = {}
+        self.seen_before: dict[DeduplicationKey, int] = {}
+        self.seen_since_us = now_us
         self.waiting: dict[int, tuple[int, int]] = {}
         self.due: list[tuple[int, int, int]] | None = None
         self.open_us = 0
@@ -181,7 +186,12 @@ class QueueState:
     def forget_ids(self) -> None:
         """All deduplication ids are forgotten."""
         self.seen.clear()
-        self.seen_line.clear()
+        self.seen_before.clear()
+
+    def turn_ids(self, at_us: int) -> None:
+        """A window is over: forget the one before."""
+        self.seen_before, self.seen = self.seen, {}
+        self.seen_since_us = at_us
 
     def clear(self, fate: int) -> None:
         """All messages are gone."""
