@@ -95,20 +95,22 @@ def test_they_agree_on_what_comes_of_all_choices_at_once() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 def test_the_engine_and_the_reference_agree_on_many_random_histories() -> None:
-    for seed in range(10_000, 11_000):
+    for seed in range(10_000, 10_300):
         check(seed, 300)
-    for seed in range(20_000, 20_100):
+    for seed in range(20_000, 20_020):
         check(seed, 3000)
-    for seed in range(30_000, 30_003):
+    for seed in range(30_000, 30_001):
         check(seed, 30_000)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 def test_they_agree_on_what_comes_of_choices_in_many_histories() -> None:
-    for seed in range(40_000, 41_000):
+    for seed in range(40_000, 40_300):
         check(seed, 300, SITES)
-    for seed in range(50_000, 50_030):
+    for seed in range(50_000, 50_010):
         check(seed, 3000, SITES)
 
 

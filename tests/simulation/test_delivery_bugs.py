@@ -79,6 +79,7 @@ def test_the_correct_application_passes_ten_thousand_times(profile: str) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", BUGS)
 def test_what_is_mended_passes_hundreds_of_times(name: str) -> None:
     assert simulate(application(name).trial_mended, seeds=300).seeds == 300
