@@ -5,6 +5,7 @@
 - Packing knows an order by its number, so a second parcel is the first.
 - The book keeps the orders of each customer in order, by an ordered subscription, and passes over what it has.
 - The stock is not always there at once: `Later`.
+- A failure is tried again for longer than an outage lasts: the usual five attempts can be over within twenty seconds.
 - A web page publishes an order under one id until it is there.
 """
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 from delivery_bugs.common import OrderPlaced, place_orders
 
-from busframe import Bus, Delivery, Event, Later, event
+from busframe import Bus, Delivery, Event, Later, Retry, event
 from busframe.simulation import exactly_once
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from busframe.simulation import Sim
     from busframe.simulation.nodes import Incarnation
     from busframe.simulation.store import Store
+
+
+PATIENT = Retry(attempts=20)
 
 
 @event("shop.order.settled")
@@ -42,9 +46,9 @@ class Shop:
         self.live: Live
         self._parcels = parcels
         self._book = book
-        self.bus.subscribe(OrderPlaced, group="billing", once=True)(self.bill)
-        self.bus.subscribe(OrderPlaced, group="book", ordered=True)(self.enter)
-        self.bus.subscribe(OrderSettled, group="packing")(self.pack)
+        self.bus.subscribe(OrderPlaced, group="billing", once=True, retry=PATIENT)(self.bill)
+        self.bus.subscribe(OrderPlaced, group="book", ordered=True, retry=PATIENT)(self.enter)
+        self.bus.subscribe(OrderSettled, group="packing", retry=PATIENT)(self.pack)
 
     async def bill(self, order: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
         """Take the money."""
