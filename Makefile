@@ -51,6 +51,7 @@ $(BIN)/python:
 
 $(VENV)/busframe.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	$(BIN)/python -m compileall -q busframe backends emulator
 	touch $@
 
 # pip before 25.1 does not read dependency groups, so the list is read from pyproject.toml here.
