@@ -147,7 +147,7 @@ class EngineChecks:
             # Moved back by a task: never taken for a duplicate.
             self._arrive(event, content)
         elif queue.groups is not None:
-            self._note_deduplication(event, queue, content)
+            self._note_deduplication(event, at_us, queue, content)
         self._add(queue, message, at_us)
 
     def _arrived(self, event: Event, queue: QueueState) -> None:
@@ -168,18 +168,18 @@ class EngineChecks:
         if queue.due is not None:
             queue.expect(message, message.until_us)
 
-    def _note_deduplication(self, event: Event, queue: QueueState, content: Content) -> None:
-        at_us, window_us = event.at_us, self._deduplication_us
+    def _note_deduplication(self, event: Event, at_us: int, queue: QueueState, content: Content) -> None:
+        window_us = self._deduplication_us
         if at_us >= queue.seen_since_us + window_us:
             queue.turn_ids(at_us)
-        key = _deduplication_key(queue, content)
-        first_us = queue.seen.get(key)
-        if first_us is None:
+        seen, key = queue.seen, _deduplication_key(queue, content)
+        first_us = seen.get(key)
+        if first_us is None and queue.seen_before:
             first_us = queue.seen_before.get(key)
         if first_us is not None and at_us < first_us + window_us:
             text = f"{content.deduplication_id!r} was sent at t={_s(first_us)} already, and is no duplicate"
             self._find("dedup", event, text)
-        queue.seen[key] = at_us
+        seen[key] = at_us
 
     def _deduplicated(self, event: Event, queue: QueueState) -> None:
         content: Content = event.about  # type: ignore[assignment]  # by kind
@@ -243,9 +243,8 @@ class EngineChecks:
             or handed.first_received_us != message.first_us
         ):
             self._wrong_count(event, message, handed)
-        group = message.group
-        if group is not None and group[0] is not message:
-            self._check_order(event, message)
+        if message.earlier is not None:
+            self._check_order(event, queue, message)
         message.delivery = delivery
         message.receive = self._receives
         self._hide(queue, message, at_us, until_us)
@@ -301,12 +300,10 @@ class EngineChecks:
         )
         self._find("receive_count", event, text)
 
-    def _check_order(self, event: Event, message: MessageState) -> None:
+    def _check_order(self, event: Event, queue: QueueState, message: MessageState) -> None:
         """Everything before it in its group is of this very receive. Asked where it is not the first."""
-        for earlier in message.group or ():
-            if earlier is message:
-                break
-            if not earlier.gone and earlier.receive != self._receives:
+        for earlier in queue.before(message):
+            if earlier.receive != self._receives:
                 check = "fifo_exclusion" if earlier.hidden else "fifo_order"
                 where = "in flight" if earlier.hidden else "still to be delivered"
                 text = f"message {earlier.ordinal}, which came before it in group {message.content.group!r}, is {where}"
@@ -427,7 +424,6 @@ class EngineChecks:
         del queue.live[message.ordinal]
         queue.fates[message.ordinal] = fate
         queue.changed_us = at_us
-        message.gone = True
         if queue.groups is not None:
             head = queue.leave_group(message)
             if head is not None and queue.due is not None:
@@ -481,7 +477,7 @@ class EngineChecks:
         while due and due[0][0] < at_us:
             since_us, ordinal, until_us = due[0]
             message = queue.live.get(ordinal)
-            if message is not None and message.until_us == until_us and self._is_first(message):
+            if message is not None and message.until_us == until_us and message.earlier is None:
                 if self._is_shut(queue):
                     return
                 text = f"it could be received since t={_s(since_us)}, and a receive was waiting"
@@ -495,10 +491,7 @@ class EngineChecks:
         )
 
     def _can_be_served(self, queue: QueueState, message: MessageState) -> bool:
-        return not self._is_shut(queue) and self._is_first(message)
-
-    def _is_first(self, message: MessageState) -> bool:
-        return not message.group or message.group[0] is message
+        return not self._is_shut(queue) and message.earlier is None
 
     # --- saying so --------------------------------------------------------------------------------------------------
 

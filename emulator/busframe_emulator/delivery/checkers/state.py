@@ -5,11 +5,12 @@ Memory goes with the messages that are there, and one byte for each that ever wa
 
 from __future__ import annotations
 
-from collections import deque
 from heapq import heapify, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from busframe_emulator.engine.events import Content
     from busframe_emulator.engine.settings import QueueSettings
 
@@ -36,8 +37,8 @@ class MessageState:
         hidden, delayed, buried: how it counts, until something is told that ends it.
         released: somebody gave it back, or hid it for another time.
         risen: it was deleted and came back.
-        gone: it is not there any more; its group may still hold it.
-        group: the messages of its group as they came; the first is there.
+        earlier, later: the messages of its group that came before it and after it, and are there.
+        last: if it is the first of its group, and there are others: the last of them.
     """
 
     __slots__ = (
@@ -46,11 +47,12 @@ class MessageState:
         "copies",
         "delayed",
         "delivery",
+        "earlier",
         "enqueued_us",
         "first_us",
-        "gone",
-        "group",
         "hidden",
+        "last",
+        "later",
         "ordinal",
         "receive",
         "released",
@@ -65,9 +67,10 @@ class MessageState:
         self.until_us = until_us
         self.delivery = content.received
         self.first_us = self.copies = self.receive = 0
-        self.hidden = self.buried = self.released = self.risen = self.gone = False
-        self.delayed = False
-        self.group: deque[MessageState] | None = None
+        self.hidden = self.buried = self.released = self.risen = self.delayed = False
+        self.earlier: MessageState | None = None
+        self.later: MessageState | None = None
+        self.last: MessageState | None = None
 
 
 class QueueState:
@@ -77,7 +80,8 @@ class QueueState:
         live: messages by ordinal.
         fates: one of the constants above for each ordinal.
         in_flight, delayed, buried: how many messages are.
-        groups: of a FIFO queue, those that have messages.
+        groups: of a FIFO queue, those that have messages: the first of each. They are chained rather than listed: most
+            groups have one message, and a list for each is dear.
         seen, seen_before: of a FIFO queue: by deduplication id, when it was sent: since `seen_since_us`, and in the
             window before. In two, so that whole windows can be forgotten.
         waiting: receives that wait: when each began and will end.
@@ -115,7 +119,7 @@ class QueueState:
         self.live: dict[int, MessageState] = {}
         self.fates = bytearray(1)
         self.in_flight = self.delayed = self.buried = 0
-        self.groups: dict[str | None, deque[MessageState]] | None = {} if settings.fifo else None
+        self.groups: dict[str | None, MessageState] | None = {} if settings.fifo else None
         self.seen: dict[DeduplicationKey, int] = {}
         self.seen_before: dict[DeduplicationKey, int] = {}
         self.seen_since_us = now_us
@@ -140,11 +144,10 @@ class QueueState:
                 fates.extend(bytes(ordinal + 1 - len(fates)))
             fates[ordinal] = LIVE
         if self.groups is not None:
-            group = self.groups.get(message.content.group)
-            if group is None:
-                group = self.groups[message.content.group] = deque()
-            group.append(message)
-            message.group = group
+            first = self.groups.setdefault(message.content.group, message)
+            if first is not message:
+                message.earlier = last = first.last or first
+                last.later = first.last = message
 
     def unhide(self, message: MessageState, at_us: int, in_flight_max: int) -> None:
         """It does not count as in flight, delayed or buried any more."""
@@ -161,17 +164,30 @@ class QueueState:
             self.buried -= 1
 
     def leave_group(self, message: MessageState) -> MessageState | None:
-        """It is gone: the message that is the first of its group instead, if it was that."""
-        group = message.group
-        if not group or group[0] is not message:
-            return None
-        while group and group[0].gone:
-            group.popleft()
-        if group:
-            return group[0]
-        if self.groups is not None:
-            self.groups.pop(message.content.group, None)
+        """It is gone: the message that is the first of its group instead, if it was that. Only of a FIFO queue."""
+        groups: Any = self.groups
+        earlier, later = message.earlier, message.later
+        if later is not None:
+            later.earlier = earlier
+        if earlier is not None:
+            earlier.later = later
+            if later is None:
+                first = groups[message.content.group]
+                first.last = None if first is earlier else earlier
+        elif later is None:
+            del groups[message.content.group]
+        else:
+            groups[message.content.group] = later
+            later.last = None if message.last is later else message.last
+            return later
         return None
+
+    def before(self, message: MessageState) -> Iterator[MessageState]:
+        """The messages of its group that came before it, the first one first."""
+        one = None if self.groups is None else self.groups.get(message.content.group)
+        while one is not None and one is not message:
+            yield one
+            one = one.later
 
     def expect(self, message: MessageState, since_us: int) -> None:
         """Note that it can be received from then on, unless something happens to it; only where somebody waits."""
