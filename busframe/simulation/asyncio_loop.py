@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio  # noqa: TID251 - this is an asyncio event loop
 import threading
 import weakref
-from asyncio import base_events, events  # noqa: TID251 - the same
+from asyncio import base_events, events, futures  # noqa: TID251 - the same
 from contextvars import Context, copy_context
 from functools import partial
 from heapq import heapify, heappop, heappush
@@ -39,6 +39,9 @@ STEPS_MAX: Final = 100_000
 
 _SWEEP_MIN: Final = 256
 
+_wake: Final = cast("Callable[..., None]", vars(futures)["_set_result_unless_cancelled"])
+"""How asyncio itself ends a sleep."""
+
 
 class SimTask(asyncio.Task[Any]):
     """A task that knows how many were born before it; sets of tasks are in the order of that number."""
@@ -50,6 +53,10 @@ class SimTask(asyncio.Task[Any]):
 
     # Defining __hash__ alone is not enough: a class with one of the two loses the other.
     __eq__ = object.__eq__
+
+    def __str__(self) -> str:
+        # anyio writes the canceller down with every scope it cancels. asyncio's own words look up a source line.
+        return f"task {self.get_name()}"
 
 
 class _Handle(events.Handle):
@@ -162,7 +169,21 @@ class SimLoop(_Base):
         self._ready.append(handle)
         return handle
 
-    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:  # noqa: ARG002 - asyncio calls it so
+    async def sleep(self, delay_s: float) -> None:
+        """What `asyncio.sleep` does, with less asking around."""
+        if delay_s <= 0:
+            await asyncio.sleep(0)
+            return
+        future = self.create_future()
+        timer = self.call_at(self._now_s + delay_s, _wake, future, None)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def _timer_handle_cancelled(self, handle: Any) -> None:
+        if not handle._scheduled:  # noqa: SLF001 - as asyncio's own loop does
+            return  # It has fired: whoever slept takes it back all the same.
         self._timer_cancelled_count += 1
         if self._timer_cancelled_count > _SWEEP_MIN and self._timer_cancelled_count * 2 > len(self._timers):
             self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
@@ -171,37 +192,44 @@ class SimLoop(_Base):
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
-    def _run_once(self) -> None:  # noqa: C901 - a call more for each step would be a tenth of its time
-        """Run what is ready, after a jump of the clock if that is nothing."""
+    def _run_once(self) -> None:  # noqa: C901, PLR0912 - a call more for each step would be a tenth of its time
+        """Run what is ready, after a jump of the clock if that is nothing; and again, until the loop is to stop.
+
+        asyncio asks for one round at a time; most have one step, and a call for each is dear.
+        """
         ready = self._ready
-        if self._foreign:
-            self._fail(self._foreign.pop(0))
-        if self._timers:
-            self._make_due(jump=not ready and not self._stopping)
-        if not ready:
-            if not self._stopping:
+        while True:
+            if self._foreign:
+                self._fail(self._foreign.pop(0))
+            if self._timers and (not ready or self._timers[0][0] <= self._now_s):
+                self._make_due(jump=not ready and not self._stopping)
+            if not ready:
+                if self._stopping:
+                    return
                 self._fail(DeadlockError(self._now_s, self._where_tasks_wait()))
-            return
-        batch = list(ready)
-        ready.clear()
-        if len(batch) > 1:
-            self._put_in_order(batch)
-        for handle in batch:
-            if not handle._cancelled:  # noqa: SLF001 - as asyncio's own loop does
-                if self._trace is not None:
-                    self._trace.note(round(self._now_s * 1e6), self._name(handle))
-                try:
-                    handle._context.run(handle._callback, *handle._args)  # noqa: SLF001 - as a handle's own _run
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:  # noqa: BLE001 - the same
-                    what = {"message": f"Exception in callback {handle}", "exception": error, "handle": handle}
-                    self.call_exception_handler(what)
-        self.steps += len(batch)
-        self._steps_at_instant += len(batch)
-        if self._steps_at_instant > self._steps_max:
-            steps, self._steps_at_instant = self._steps_at_instant, 0
-            self._fail(LivelockError(self._now_s, steps, self._where_tasks_wait()))
+                continue
+            batch = list(ready)
+            ready.clear()
+            if len(batch) > 1:
+                self._put_in_order(batch)
+            for handle in batch:
+                if not handle._cancelled:  # noqa: SLF001 - as asyncio's own loop does
+                    if self._trace is not None:
+                        self._trace.note(round(self._now_s * 1e6), self._name(handle))
+                    try:
+                        handle._context.run(handle._callback, *handle._args)  # noqa: SLF001 - as a handle's own _run
+                    except (SystemExit, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - the same
+                        what = {"message": f"Exception in callback {handle}", "exception": error, "handle": handle}
+                        self.call_exception_handler(what)
+            self.steps += len(batch)
+            self._steps_at_instant += len(batch)
+            if self._steps_at_instant > self._steps_max:
+                steps, self._steps_at_instant = self._steps_at_instant, 0
+                self._fail(LivelockError(self._now_s, steps, self._where_tasks_wait()))
+            if self._stopping:
+                return
 
     def _make_due(self, *, jump: bool) -> None:
         """Make ready what is due, in the order of its times."""

@@ -169,8 +169,9 @@ class NodeBackend:
             place: what it is reached for, for people.
             call: has the effect.
         """
-        await self._require_alive()
-        world = self._world
+        incarnation, world = self._incarnation, self._world
+        if incarnation.severed:
+            await self._require_alive()
         if world.ask is None and not self._paused_until_us:
             return await call()
         key = (self._node, operation, world.nth(operation, self._node))
@@ -191,7 +192,7 @@ class NodeBackend:
         delay_us = world.choose("net.answer", key)
         if delay_us is not None:
             await self._travel(delay_us)
-        if self._incarnation.severed:
+        if incarnation.severed:
             await self._require_alive()
         return result
 
@@ -225,7 +226,8 @@ class NodeBackend:
 
     async def _travel(self, delay_us: int) -> None:
         await runtime.sleep(max(delay_us, 0) / _SECOND_US)
-        await self._require_alive()
+        if self._incarnation.severed:
+            await self._require_alive()
 
     def _failure(self, operation: str, place: str, fault: int) -> BackendError:
         world = self._world

@@ -74,7 +74,7 @@ def run_in_virtual_time(
 
 def _run_on_asyncio(program: Callable[[], Awaitable[R]], conditions: Conditions, trace: Trace | None) -> R:
     loop = SimLoop(Schedule(conditions.ask), trace, steps_max=conditions.steps_max)
-    with sealed(loop.time, seed=conditions.seed, threads=conditions.threads):
+    with sealed(loop.time, seed=conditions.seed, threads=conditions.threads, sleep=loop.sleep):
         try:
             result = anyio.run(program, backend_options={"loop_factory": lambda: loop})
         except BaseException:

@@ -27,7 +27,7 @@ from busframe import runtime
 from busframe.simulation.errors import SimulationEscapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
 R = TypeVar("R")
 
@@ -41,13 +41,20 @@ _NANOSECONDS: Final = 1_000_000_000
 
 
 @contextmanager
-def sealed(now_s: Callable[[], float], *, seed: int, threads: Threads) -> Generator[None, None, None]:
+def sealed(
+    now_s: Callable[[], float],
+    *,
+    seed: int,
+    threads: Threads,
+    sleep: Callable[[float], Awaitable[None]] | None = None,
+) -> Generator[None, None, None]:
     """Exchange and refuse; see the head of this file.
 
     Args:
         now_s: virtual seconds since the start of the run.
         seed: of everything that is random to the program itself.
         threads: what becomes of functions that are to run in threads.
+        sleep: the event loop's own way to wait for virtual seconds; None: the one that all loops have.
     """
     chance = random.Random(seed)  # noqa: S311 # chance for tests, not for secrets
     to_thread = _in_place if threads == "inline" else _refuse_thread
@@ -63,6 +70,8 @@ def sealed(now_s: Callable[[], float], *, seed: int, threads: Threads) -> Genera
         exchange(random, "_urandom", chance.randbytes)  # of SystemRandom, and so of secrets
         exchange(runtime, "_ids", random.Random(seed))  # noqa: S311 - names, not secrets
         exchange(runtime, "now_s", now_s)  # the same, with less asking around
+        if sleep is not None:
+            exchange(runtime, "sleep", sleep)  # likewise
         # What the bus itself has done in threads is short: SQLite's calls for an inbox.
         exchange(runtime, "run_blocking", _run_blocking_in_place)
         exchange(anyio.to_thread, "run_sync", to_thread("anyio.to_thread.run_sync"))

@@ -79,7 +79,7 @@ class SimMachine(stateful.RuleBasedStateMachine):
     def run(self, awaitable: Awaitable[R]) -> R:
         """Let an awaitable come to its end, and everything else go on meanwhile."""
         self._steps += 1
-        with sealed(self._loop.time, seed=self._steps, threads=self.threads):
+        with sealed(self._loop.time, seed=self._steps, threads=self.threads, sleep=self._loop.sleep):
             task = self._loop.create_task(_awaited(awaitable), context=self._context)
             try:
                 return self._loop.run_until_complete(task)

@@ -140,6 +140,12 @@ class Guarded:
         return answer
 
 
+def _threshold(odds: float) -> bytes:
+    """What a drawn number stays below with these odds: both as bytes, which compare as the numbers do."""
+    number = int(odds * _HALF)
+    return b"\xff" * 17 if number >= _HALF else number.to_bytes(8, "big")
+
+
 # Site: most answers, for how many first parts of the key, and whether only those in a row count.
 _BUDGETS: Final[Mapping[str, tuple[int, int, bool]]] = {
     "recv.dup": (Guarded.COPIES_MAX, 2, False),
@@ -189,7 +195,7 @@ class Adversary:
         self._hash = blake2b(digest_size=16, key=str(seed).encode()[:64])
         # A script may say something where chance has no say; its budget is told by chance then, too.
         asked = (site for site, odd in odds.items() if odd or script)
-        self._sites = {site: (int(odds[site] * _HALF), SITES[site], _BUDGETS.get(site)) for site in asked}
+        self._sites = {site: (_threshold(odds[site]), SITES[site], _BUDGETS.get(site)) for site in asked}
         self._spent: dict[tuple[str | int, ...], int] = {}
         self._fired: dict[tuple[str, Key], int] = {}
 
@@ -206,8 +212,8 @@ class Adversary:
         hashed = self._hash.copy()
         hashed.update(f"{site} {key}".encode())
         drawn = hashed.digest()
-        if int.from_bytes(drawn[:8], "big") >= threshold:
-            if budget is not None and budget[2]:
+        if drawn >= threshold:
+            if budget is not None and budget[2] and self._spent:
                 self._spent[site, *key[: budget[1]]] = 0
             return None
         share = int.from_bytes(drawn[8:], "big") / _HALF
