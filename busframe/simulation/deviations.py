@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from busframe_emulator.delivery.scripts import ANY
 from busframe_emulator.delivery.sites import NetFault
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from busframe.simulation.record import Entry
     from busframe_emulator.delivery.chooser import Key
-    from busframe_emulator.delivery.scripts import Script
+    from busframe_emulator.delivery.scripts import Late, Script
 
 _GUIDE: Final = "Amazon SQS developer guide"
 _API: Final = "Amazon SQS API reference"
@@ -28,7 +29,16 @@ def describe(site: str, key: Key, answer: int) -> str:
 
 def describe_all(script: Script) -> list[str]:
     """Say all deviations of a script in words, those that are bound late at the end."""
-    return [describe(*entry) for entry in script] + [describe(*entry[:3]) for entry in script.late]
+    return [describe(*entry) for entry in script] + [_describe_late(late) for late in script.late]
+
+
+def _describe_late(late: Late) -> str:
+    words = describe(*late[:3])
+    if late.when is None:
+        return words
+    told = late.when.to_data()
+    when = told if isinstance(told, str) else ", ".join(f"{name} {value}" for name, value in told.items())
+    return f"{words} (once this has happened: {when})"
 
 
 _WORDS: Final[Mapping[str, Callable[[Key, int], str]]] = {
@@ -60,6 +70,8 @@ _WORDS: Final[Mapping[str, Callable[[Key, int], str]]] = {
     "batch.partial": lambda key, _: f"{key[0]}: entry {key[2]} of batch {key[1]} fails, and nothing is done for it",
     "node.crash": lambda key, answer: f"{key[0]} is killed {_seconds(answer)} after start {key[1]}",
     "node.stop": lambda key, answer: f"{key[0]} is stopped {_seconds(answer)} after start {key[1]}",
+    "node.crash_on": lambda key, answer: f"{key[0]} is killed {_moment(key, answer)}",
+    "node.stop_on": lambda key, answer: f"{key[0]} is stopped {_moment(key, answer)}",
     "node.restart": lambda key, answer: f"{key[0]} is started again {_seconds(answer)} after life {key[1]}",
     "node.pause": lambda key, answer: f"{key[0]} stands still for {_seconds(answer)} from its {key[1]} {key[2]} on",
     "sched": lambda key, _: f"task {key[0]} lets another go first at its turn {key[1]} among several",
@@ -86,6 +98,8 @@ _WHY: Final[Mapping[str, str]] = {
     "batch.partial": f"entries of a batch fail one by one, under HTTP 200 (SendMessageBatch, {_API})",
     "node.crash": "a process can die at any moment: of a power cut, for want of memory, with its machine",
     "node.stop": "a process is stopped whenever a new version is deployed, or fewer are needed",
+    "node.crash_on": "a process can die at any moment: between any two of its steps",
+    "node.stop_on": "a process can be stopped at any moment: between any two of its steps",
     "node.restart": "a process is started again as soon as its supervisor comes to it",
     "node.pause": "a process can stand still: for garbage collection, on a busy host, in a suspended container",
     "sched": "tasks that are ready at the same moment may run in any order",
@@ -127,6 +141,10 @@ def marks(entries: Sequence[Entry], script: Iterable[tuple[str, Key, int]]) -> d
     return found
 
 
+def _is_on_event(site: str, entry: Entry, script: Iterable[tuple[str, Key]]) -> bool:
+    return any(known == site and key[0] == entry.node for known, key in script)
+
+
 _PLAIN_MARKS: Final[Mapping[str, str]] = {"paused": "stands still", "outage": "out of reach"}
 
 
@@ -145,12 +163,17 @@ def _mark(entry: Entry, script: Mapping[tuple[str, Key], int], life: int) -> str
             return "back"
         case "deleted" if ("delete.stale", (*place, delivery)) in script:
             return "by an outdated receipt"
-        case "killed" if ("node.crash", (entry.node, life)) in script:
+        case "killed" if ("node.crash", (entry.node, life)) in script or _is_on_event("node.crash_on", entry, script):
             return "crash"
-        case "stopped" if ("node.stop", (entry.node, life)) in script:
+        case "stopped" if ("node.stop", (entry.node, life)) in script or _is_on_event("node.stop_on", entry, script):
             return "stop"
         case kind:
             return _PLAIN_MARKS.get(kind)
+
+
+def _moment(key: Key, microseconds: int) -> str:
+    when = f"{_seconds(microseconds)} after" if microseconds > 0 else "at"
+    return f"{when} {'that moment' if key[1] == ANY else f'{key[1]} number {key[2]} of the run'}"
 
 
 def _seconds(microseconds: int) -> str:

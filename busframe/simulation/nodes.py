@@ -77,6 +77,7 @@ class Node:
         self._program = program
         self._mortal = mortal
         self._lives = 0
+        self._lives_now = False
         self._current: Incarnation | None = None
         self._retired = False
         self._restart_now = anyio.Event()
@@ -93,6 +94,20 @@ class Node:
                 await self._lie_dead()
         finally:
             self.ended.set()
+
+    def hear(self, kind: str, nth: int) -> None:
+        """Something happened somewhere: the adversary may kill or stop it for that, at once or a while later."""
+        for site, fate in (("node.crash_on", self.kill), ("node.stop_on", self.stop)):
+            current = self._current
+            if not self._mortal or not self._lives_now or current is None or current.scope.cancel_called:
+                return
+            after_us = self._world.choose(site, (self.name, kind, nth))
+            if after_us is None:
+                continue
+            if after_us > 0:
+                self._world.tasks.start_soon(_at, after_us, current, fate)
+            else:
+                fate()
 
     def kill(self) -> None:
         """Cut the power."""
@@ -118,14 +133,15 @@ class Node:
         current = self._current
         if current is not None and not current.scope.cancel_called:
             current.end = end
-            self._world.note(end, self.name)
             current.scope.cancel()
+            self._world.note(end, self.name)
 
     async def _live(self, incarnation: Incarnation) -> None:
         self._current = incarnation
         world = self._world
         world.note("started", self.name, text=f"life {incarnation.number}")
         token = acting.set(incarnation)
+        self._lives_now = True
         try:
             async with anyio.create_task_group() as fates:
                 if self._mortal:
@@ -145,8 +161,10 @@ class Node:
                         world.note("failed", self.name, text=repr(error))
                     else:
                         raise
+                self._lives_now = False
                 fates.cancel_scope.cancel()
         finally:
+            self._lives_now = False
             acting.reset(token)
 
     async def _lie_dead(self) -> None:

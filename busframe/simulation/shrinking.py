@@ -27,7 +27,7 @@ RUNS_MAX: Final = 600
 STRONG: Final = frozenset(
     {
         *("recv.dup", "delete.zombie", "delete.stale", "purge.reach", "net", "net.outage", "batch.partial"),
-        *("node.crash", "node.stop", "node.pause", "app"),
+        *("node.crash", "node.crash_on", "node.stop", "node.stop_on", "node.pause", "app"),
     }
 )
 """Sites whose answers lose something, double it or hold it up, and so can break a program without any other."""

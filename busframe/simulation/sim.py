@@ -58,7 +58,6 @@ class Sim:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._nodes: list[Node] = []
         self._queues: dict[QueueName, QueueSpec] = {}
         self._checks: list[Check] = []
         self._sometimes: dict[str, bool] = {}
@@ -117,7 +116,7 @@ class Sim:
         names = [f"{name}[{index}]" for index in range(count)] if count > 1 else [name]
         runs = partial(_serve, program) if isinstance(program, Bus) else program
         nodes = [Node(self._world, one, runs, mortal=mortal) for one in names]
-        self._nodes += nodes
+        self._world.nodes += nodes
         for node in nodes:
             self._world.tasks.start_soon(node.run, name=node.name)
         return nodes
@@ -194,16 +193,16 @@ class Sim:
         """
         await runtime.sleep(hostile_s)
         self._world.calm_down()
-        for node in self._nodes:
+        for node in self._world.nodes:
             node.revive()
         # What a server missed to delete still comes back.
         await runtime.sleep(max((self._world.back_us - self._world.now_us()) / _SECOND_US + LOOK_EVERY_S, 0))
         with anyio.move_on_after(within_s):
             while any((await self._left()).values()):
                 await runtime.sleep(LOOK_EVERY_S)
-        for node in self._nodes:
+        for node in self._world.nodes:
             node.retire()
-        for node in self._nodes:
+        for node in self._world.nodes:
             await node.ended.wait()
 
     # --- for the runner ---------------------------------------------------------------------------------------------
@@ -255,7 +254,7 @@ class Sim:
         """What programs raised."""
         return [
             Violation(check=f"{type(error).__name__} in a node", text=f"{node.name} raised {error!r}")
-            for node in self._nodes
+            for node in self._world.nodes
             for error in node.failures
         ]
 

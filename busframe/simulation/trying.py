@@ -93,7 +93,7 @@ def try_seed(
 ) -> Run:
     """Run against chance, with a script before it."""
     adversary = Adversary(profile.for_seed(seed), seed, first)
-    run = _try(setting, adversary, Run(seed=seed), calm=calm, trace=trace)
+    run = _try(setting, adversary, Run(seed=seed), calm=calm, trace=trace, scripted=adversary.scripted)
     run.fired, run.unused = adversary.fired, adversary.unused
     return run
 
@@ -102,7 +102,7 @@ def try_script(setting: Setting, script: Script, seed: int, *, calm: Outcome | N
     """Run exactly as a script says."""
     scripted = Scripted(script)
     recording = Recording(scripted)
-    run = _try(setting, recording, Run(seed=seed), calm=calm, trace=trace)
+    run = _try(setting, recording, Run(seed=seed), calm=calm, trace=trace, scripted=scripted)
     run.fired, run.unused = recording.fired, scripted.unused
     return run
 
@@ -126,11 +126,19 @@ class _Listening:
         return None
 
 
-def _try(setting: Setting, chooser: Chooser, run: Run, *, calm: Outcome | None, trace: Trace | None) -> Run:
+def _try(
+    setting: Setting,
+    chooser: Chooser,
+    run: Run,
+    *,
+    calm: Outcome | None,
+    trace: Trace | None,
+    scripted: Scripted | None = None,
+) -> Run:
     raised: list[Violation] = []
 
     async def main() -> None:
-        async with open_world(chooser, seed=run.seed) as world, entered(Sim(world)) as sim:
+        async with open_world(chooser, seed=run.seed, scripted=scripted) as world, entered(Sim(world)) as sim:
             run.entries, run.bodies = world.record.entries, world.bodies
             try:
                 with breakable_shields():

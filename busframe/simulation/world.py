@@ -12,6 +12,7 @@ from busframe.simulation.record import Entry, Record
 from busframe.simulation.verdicts import Violation
 from busframe_emulator.delivery import CALM
 from busframe_emulator.delivery.checkers import EngineChecks
+from busframe_emulator.delivery.triggers import Happening, Happenings
 from busframe_emulator.engine import Engine, Ids, Limits
 from busframe_memory import MemoryBackend, queue_address
 from busframe_memory.driver import EngineDriver
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from busframe.message import MessageId, QueueName, Receipt, Received
-    from busframe.simulation.nodes import Incarnation
+    from busframe.simulation.nodes import Incarnation, Node
     from busframe_emulator.delivery import Chooser
     from busframe_emulator.delivery.chooser import Key
+    from busframe_emulator.delivery.choosers import Scripted
     from busframe_emulator.engine.events import Event
 
 _UNTOLD: Final = {"waiting", "wait_ended", "looked", "copied"}
@@ -46,14 +48,21 @@ class World:
         checks: whether the broker keeps the contract; it always should.
         ask: the chooser's `ask`; None once the world is calm.
         back_us: when the last message is back that was deleted, and not everywhere.
+        nodes: all that were started.
     """
 
-    def __init__(self, chooser: Chooser, tasks: TaskGroup, *, seed: int) -> None:
+    def __init__(self, chooser: Chooser, tasks: TaskGroup, *, seed: int, scripted: Scripted | None = None) -> None:
         self.chooser = chooser
         self.ask = None if chooser is CALM else chooser.ask
         self.tasks = tasks
         self.back_us = 0
+        self.nodes: list[Node] = []
         self.record = Record()
+        # Only a script that waits for something to happen wants to be told.
+        self._listening = scripted if scripted is not None and scripted.listens else None
+        self._happenings = Happenings()
+        if self._listening is not None:
+            self.record.listeners.append(self._listen)
         self.checks = EngineChecks()
         self.counters: Counter[tuple[str, ...]] = Counter()
         limits = Limits(purge_interval_us=0, recreate_after_us=0)
@@ -141,6 +150,25 @@ class World:
         until_us = event.until_us - self._start_us if event.until_us else 0
         at_us = event.at_us - self._start_us
         self.record.add(Entry(at_us, "broker", event.kind, "", queue, event.message, event.delivery, until_us=until_us))
+        if self._listening is not None:
+            for happening in self._happenings.of(event):
+                self._happened(happening)
+
+    def _listen(self, entry: Entry) -> None:
+        if entry.level != "broker":
+            self._happened(Happening(entry.kind, entry.queue, entry.node, entry.message, entry.delivery, entry.key))
+
+    def _happened(self, happening: Happening) -> None:
+        """Let entries of the script come up that wait for this, and nodes die of it."""
+        if self._listening is None:
+            return
+        self._listening.happened(happening)
+        nth = self.nth("happened", happening.kind)
+        incarnation = acting.get(None)
+        actor = happening.node or (incarnation.name if incarnation is not None else "")
+        # Whose doing it is comes first: "whoever does this dies of it".
+        for node in sorted(self.nodes, key=lambda node: node.name != actor):
+            node.hear(happening.kind, nth)
 
 
 class _Switch:
@@ -159,10 +187,16 @@ class _Switch:
 
 
 @asynccontextmanager
-async def open_world(chooser: Chooser, *, seed: int) -> AsyncGenerator[World, None]:
-    """Make a world, and let its time pass for as long as the context lasts."""
+async def open_world(chooser: Chooser, *, seed: int, scripted: Scripted | None = None) -> AsyncGenerator[World, None]:
+    """Make a world, and let its time pass for as long as the context lasts.
+
+    Args:
+        chooser: decides what is left to chance.
+        seed: of the broker's identifiers.
+        scripted: the part of the chooser that may wait for something to happen.
+    """
     async with runtime.background_tasks() as tasks:
-        world = World(chooser, tasks, seed=seed)
+        world = World(chooser, tasks, seed=seed, scripted=scripted)
         tasks.start_soon(world.driver.run)
         try:
             yield world

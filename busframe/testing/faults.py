@@ -18,6 +18,7 @@ from busframe_emulator.delivery.faults import (
     script,
     stale_delete,
     stop,
+    when,
     zombie,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "script",
     "stale_delete",
     "stop",
+    "when",
     "zombie",
 ]

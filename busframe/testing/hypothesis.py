@@ -44,6 +44,7 @@ NTH_MAX: Final = 8
 """How far the counters in drawn keys go: small scenarios are what finds bugs, and what is understood."""
 
 _OPERATIONS: Final = ("send", "receive", "settle", "extend")
+_EVENTS: Final = ("sent", "received", "effect", "acknowledged")
 _known_calm: WeakKeyDictionary[Any, dict[Any, Run]] = WeakKeyDictionary()
 
 
@@ -162,7 +163,7 @@ def _keys(site: str, queues: Sequence[str], nodes: Sequence[str]) -> list[st.Sea
     nth = st.integers(1, NTH_MAX)
     few = st.integers(1, 3)
     queue, node = (st.sampled_from(names) if names else st.nothing() for names in (queues, nodes))
-    operation = st.sampled_from(_OPERATIONS)
+    operation, event = st.sampled_from(_OPERATIONS), st.sampled_from(_EVENTS)
     forms: dict[str, tuple[st.SearchStrategy[Any], ...]] = {
         "recv.pick": (queue, nth, st.integers(0, NTH_MAX)),
         "recv.dup": (queue, nth, few),
@@ -175,6 +176,8 @@ def _keys(site: str, queues: Sequence[str], nodes: Sequence[str]) -> list[st.Sea
         "batch.partial": (node, nth, st.integers(0, 9)),
         "node.crash": (node, few),
         "node.stop": (node, few),
+        "node.crash_on": (node, event, nth),
+        "node.stop_on": (node, event, nth),
         "node.restart": (node, few),
         "node.pause": (node, operation, nth),
         # Tasks and the application's own choices are known from a catalog only.

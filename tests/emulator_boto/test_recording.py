@@ -9,6 +9,7 @@ import pytest
 from busframe_emulator import checking
 from busframe_emulator.boto import emulated_sqs
 from busframe_emulator.boto.recording import ClientRecorder
+from busframe_emulator.delivery import faults as f
 from busframe_emulator.delivery.checkers.client_level import check_clients
 
 if TYPE_CHECKING:
@@ -48,3 +49,18 @@ def test_what_clients_see_of_the_emulator_is_fine(name: str, profile: str, tmp_p
         assert report.events > 40
         recorder.save(tmp_path / "history.jsonl")
         assert checking.main([str(tmp_path / "history.jsonl"), "--allow", "lost"]) == 0
+
+
+def test_a_script_may_wait_for_something_to_happen() -> None:
+    script = f.script(f.when("deleted", queue="orders").receive("orders").duplicates())
+    with emulated_sqs(script=script) as sqs:
+        client = sqs.client()
+        url = client.create_queue(QueueName="orders")["QueueUrl"]
+        for number in range(2):
+            client.send_message(QueueUrl=url, MessageBody=str(number))
+        (first,) = client.receive_message(QueueUrl=url)["Messages"]
+        client.delete_message(QueueUrl=url, ReceiptHandle=first["ReceiptHandle"])
+        seen = [client.receive_message(QueueUrl=url).get("Messages", []) for _ in range(3)]
+        assert [len(messages) for messages in seen] == [1, 1, 0]
+        assert sqs.adversary is not None
+        assert list(sqs.adversary.fired) == [("recv.dup", ("orders", 2, 1), 1)]

@@ -219,3 +219,23 @@ def test_a_trial_and_kept_data_do_not_go_together() -> None:
 def test_an_unknown_profile_is_refused() -> None:
     with pytest.raises(ValueError, match="profile: 'mean' is none of calm, realistic, hostile, swarm"):
         run_in_thread(profile="mean")
+
+
+def test_a_call_after_something_happened_is_lost(on_trial: Any) -> None:
+    lost = f.when("deleted", queue="orders").call(NODE, "SendMessage").lost_request()
+    late = f.when("emptied", queue="orders").receive("orders").finds_nothing()
+    server, client, url = on_trial(f.script(lost, late))
+    client.send_message(QueueUrl=url, MessageBody="1")
+    (message,) = client.receive_message(QueueUrl=url)["Messages"]
+    client.send_message(QueueUrl=url, MessageBody="2")
+    client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    assert len(ask(server, "script")["unused"]) == 2
+    with pytest.raises(botocore.exceptions.HTTPClientError):
+        client.send_message(QueueUrl=url, MessageBody="3")
+    (message,) = client.receive_message(QueueUrl=url)["Messages"]
+    client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    client.send_message(QueueUrl=url, MessageBody="4")
+    assert "Messages" not in client.receive_message(QueueUrl=url)
+    told = ask(server, "script")
+    assert told["fired"] == [["net", [NODE, "SendMessage", 3], 2], ["recv.empty", ["orders", 3], 1]]
+    assert told["unused"] == []

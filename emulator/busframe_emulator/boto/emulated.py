@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from busframe_emulator.delivery.adversary import Adversary
     from busframe_emulator.delivery.profiles import Profile
     from busframe_emulator.delivery.scripts import Script
+    from busframe_emulator.engine.events import Event
     from busframe_emulator.limits import LimitValue
 
 ClockKind = Literal["real", "manual"]
@@ -75,7 +76,8 @@ class EmulatedSqs:
                 )
             chooser = self.adversary
         salt = int.from_bytes(os.urandom(8))
-        self._driver = Driver(Engine(ids=Ids(salt), limits=limits, chooser=chooser), manual=clock == "manual")
+        engine = Engine(ids=Ids(salt), limits=limits, chooser=chooser, sink=_listener(self.adversary))
+        self._driver = Driver(engine, manual=clock == "manual")
         self._hook = Hook(self._driver, Renderer(salt).next_id)
         self._detach: list[Callable[[], None]] = []
 
@@ -166,3 +168,18 @@ def _events_of(target: Any) -> Any:
 
 def _is_asynchronous(target: Any) -> bool:
     return any(kind.__module__.partition(".")[0] in {"aiobotocore", "aioboto3"} for kind in type(target).__mro__)
+
+
+def _listener(adversary: Adversary | None) -> Callable[[Event], None] | None:
+    """Tell an adversary what happens, if its script waits for something to happen."""
+    if adversary is None or not adversary.listens:
+        return None
+    from busframe_emulator.delivery.triggers import Happenings  # the same
+
+    happenings = Happenings()
+
+    def listen(event: Event) -> None:
+        for happening in happenings.of(event):
+            adversary.happened(happening)
+
+    return listen

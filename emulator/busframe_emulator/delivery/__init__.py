@@ -6,6 +6,7 @@ other one is a deviation, named by site and key.
     chooser     the question, and the calm answer
     sites       where it is asked, and what may be answered
     scripts     deviations as plain data
+    triggers    what has to happen before one can come up
     choosers    answers by script, by chance, within budgets, recorded
     profiles    how often by chance
 """

@@ -10,6 +10,7 @@ from busframe_emulator.delivery.scripts import Script
 
 if TYPE_CHECKING:
     from busframe_emulator.delivery.chooser import Key
+    from busframe_emulator.delivery.triggers import Happening
 
 _NOTHING: Final = Script()
 
@@ -24,6 +25,7 @@ class Adversary:
 
     Attributes:
         profile, seed, script: as above.
+        listens: the script has entries that wait for something to happen.
 
     Raises:
         ValueError: there is no such profile.
@@ -42,6 +44,7 @@ class Adversary:
         """Do as another script says from now on; what was written down is forgotten, and so are the budgets."""
         self.script = script
         self._scripted = Scripted(script)
+        self.listens = self._scripted.listens
         chance = Random(self.profile.for_seed(self.seed), self.seed)
         self._recording = Recording(Guarded(Layered(self._scripted, chance)))
         self.ask_for = self._recording.ask
@@ -49,6 +52,10 @@ class Adversary:
     def ask(self, site: str, key: Key) -> int | None:
         """See `Chooser`."""
         return self.ask_for(site, key)
+
+    def happened(self, happening: Happening) -> None:
+        """Something happened that an entry of the script may wait for. Only where it `listens`."""
+        self._scripted.happened(happening)
 
     @property
     def fired(self) -> Script:

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections import Counter
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from busframe_emulator.delivery.scripts import Script
-from busframe_emulator.delivery.sites import SITES
+from busframe_emulator.delivery.sites import ON_EVENTS, SITES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from busframe_emulator.delivery.chooser import Chooser, Key
+    from busframe_emulator.delivery.triggers import Happening
 
 _HALF: Final = 1 << 64
 
@@ -37,8 +38,10 @@ class Scripted:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._asked: set[tuple[str, Key]] = set()
-        # Those not bound yet, what the others answer, and which receive each queue is asked for.
-        self._late = list(script.late)
+        # Those not bound yet: how often what they wait for has happened, and those that wait for nothing any more.
+        self._waiting: list[list[Any]] = [[late, 0] for late in script.late if late.when is not None]
+        self._late = [late for late in script.late if late.when is None]
+        # What the others answer, and which receive each queue is asked for.
         self._bound: dict[tuple[str, Key], int] = {}
         self._receives: dict[str | int, str | int] = {}
 
@@ -54,7 +57,23 @@ class Scripted:
     @property
     def unused(self) -> Script:
         """What nobody has asked for yet: faults that never came up."""
-        return Script((entry for entry in self._script if entry[:2] not in self._asked), self._late)
+        waiting = [late for late, _ in self._waiting]
+        return Script((entry for entry in self._script if entry[:2] not in self._asked), self._late + waiting)
+
+    @property
+    def listens(self) -> bool:
+        """Whether it wants to be told what happens, and asked what that does to nodes."""
+        return bool(self._waiting) or any(site in ON_EVENTS for site, *_ in (*self._script, *self._script.late))
+
+    def happened(self, happening: Happening) -> None:
+        """Something happened that an entry may wait for."""
+        for waiting in list(self._waiting):
+            late, count = waiting
+            if late.when.fits(happening):
+                waiting[1] = count + 1
+                if count + 1 == late.when.nth:
+                    self._waiting.remove(waiting)
+                    self._late.append(late)
 
     def _ask_late(self, site: str, key: Key) -> int | None:
         if site in _RECEIVE_SITES:
@@ -188,10 +207,13 @@ class Adversary:
         odds: by site; see `Profile.for_seed`.
         seed: of all answers.
         script: goes before chance.
+
+    Attributes:
+        scripted: what does as the script says; None if it says nothing.
     """
 
     def __init__(self, odds: Mapping[str, float], seed: int, script: Script) -> None:
-        self._scripted = Scripted(script) if script else None
+        self.scripted = Scripted(script) if script else None
         self._hash = blake2b(digest_size=16, key=str(seed).encode()[:64])
         # A script may say something where chance has no say; its budget is told by chance then, too.
         asked = (site for site, odd in odds.items() if odd or script)
@@ -201,8 +223,8 @@ class Adversary:
 
     def ask(self, site: str, key: Key) -> int | None:
         """See `Chooser`."""
-        if self._scripted is not None:
-            answer = self._scripted.ask(site, key)
+        if self.scripted is not None:
+            answer = self.scripted.ask(site, key)
             if answer is not None:
                 return self._within_budget(site, key, answer, _BUDGETS.get(site))
         known = self._sites.get(site)
@@ -244,4 +266,4 @@ class Adversary:
     @property
     def unused(self) -> Script:
         """See `Scripted`."""
-        return Script() if self._scripted is None else self._scripted.unused
+        return Script() if self.scripted is None else self.scripted.unused

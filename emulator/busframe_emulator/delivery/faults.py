@@ -8,10 +8,12 @@
         f.call("api", "send", nth=2).lost_response(),        # it takes effect, and the caller sees a broken connection
         f.crash("worker-1", at_s=1.5),
         f.zombie("orders", message=1, after_s=40),           # it comes back 40 s after it was deleted
+        f.when("effect", key=5).crash("worker-1"),           # between this effect and whatever should come after it
     )
 
 Each word makes one entry of a script (`scripts`, `chooser`, `sites`). Counts begin at 1, as the keys do. Where a word
-leaves open which delivery it is about, the entry is bound late: to the first that comes up.
+leaves open which delivery it is about, the entry is bound late: to the first that comes up. So is what `when` makes:
+to the first that comes up after something has happened (`triggers`).
 """
 
 from __future__ import annotations
@@ -20,8 +22,14 @@ from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.delivery.scripts import ANY, Late, Script
 from busframe_emulator.delivery.sites import NetFault
+from busframe_emulator.delivery.triggers import Trigger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from busframe_emulator.delivery.chooser import Key
+    from busframe_emulator.delivery.triggers import Happening
+
     Fault = Late
 
 _SECOND_US: Final = 1_000_000
@@ -90,23 +98,32 @@ class receive:  # noqa: N801 - reads as the others do: f.receive("orders", nth=3
 
     def __init__(self, queue: str, *, nth: int) -> None:
         self._queue = queue
-        self._nth = _count("nth", nth)
+        self._nth: int | str = _count("nth", nth)
+        self._when: Trigger | None = None
+
+    @classmethod
+    def after(cls, trigger: Trigger, queue: str) -> receive:
+        """The first one after something has happened: see `when`."""
+        made = cls(queue, nth=1)
+        made._nth, made._when = ANY, trigger
+        return made
 
     def finds_nothing(self) -> Fault:
         """Although messages are there: a short poll asks only some of the servers."""
-        return Late("recv.empty", (self._queue, self._nth), 1)
+        return Late("recv.empty", (self._queue, self._nth), 1, when=self._when)
 
     def brings_at_most(self, count: int) -> Fault:
         """It brings fewer messages than it could."""
-        return Late("recv.fewer", (self._queue, self._nth), _count("count", count))
+        return Late("recv.fewer", (self._queue, self._nth), _count("count", count), when=self._when)
 
     def takes_from_behind(self, places: int, *, slot: int = 0) -> Fault:
         """It takes a message so many places behind the first one, for its `slot`-th, from 0. Standard queues only."""
-        return Late("recv.pick", (self._queue, self._nth, slot), _count("places", places))
+        return Late("recv.pick", (self._queue, self._nth, slot), _count("places", places), when=self._when)
 
     def duplicates(self) -> Fault:
         """A copy of the first message that it brings stays visible. Standard queues only."""
-        return Late("recv.dup", (self._queue, ANY, ANY), 1, self._nth)
+        nth = None if isinstance(self._nth, str) else self._nth
+        return Late("recv.dup", (self._queue, ANY, ANY), 1, nth, self._when)
 
 
 # --- calls ----------------------------------------------------------------------------------------------------------
@@ -122,7 +139,15 @@ class call:  # noqa: N801 - reads as the others do: f.call("api", "send", nth=2)
     """
 
     def __init__(self, node: str, operation: str, *, nth: int) -> None:
-        self._key = (node, operation, _count("nth", nth))
+        self._key: Key = (node, operation, _count("nth", nth))
+        self._when: Trigger | None = None
+
+    @classmethod
+    def after(cls, trigger: Trigger, node: str, operation: str) -> call:
+        """The first one after something has happened: see `when`."""
+        made = cls(node, operation, nth=1)
+        made._key, made._when = (node, operation, ANY), trigger
+        return made
 
     def lost_response(self) -> Fault:
         """It takes effect, and the caller sees a broken connection."""
@@ -146,18 +171,22 @@ class call:  # noqa: N801 - reads as the others do: f.call("api", "send", nth=2)
 
     def arrives_late(self, after_s: float) -> Fault:
         """The request takes so long."""
-        return Late("net.request", self._key, _time("after_s", after_s))
+        return Late("net.request", self._key, _time("after_s", after_s), when=self._when)
 
     def answers_late(self, after_s: float) -> Fault:
         """The answer takes so long; the effect is there before."""
-        return Late("net.answer", self._key, _time("after_s", after_s))
+        return Late("net.answer", self._key, _time("after_s", after_s), when=self._when)
 
     def stands_still(self, for_s: float) -> Fault:
         """From this call on the node makes no progress with its calls for so long, and its leases run on."""
-        return Late("node.pause", self._key, _time("for_s", for_s))
+        return Late("node.pause", self._key, _time("for_s", for_s), when=self._when)
+
+    def begins_outage(self, for_s: float) -> Fault:
+        """This call and all of its kind by this node are answered with 503 for so long."""
+        return Late("net.outage", self._key, _time("for_s", for_s), when=self._when)
 
     def _fails(self, fault: NetFault) -> Fault:
-        return Late("net", self._key, int(fault))
+        return Late("net", self._key, int(fault), when=self._when)
 
 
 def batch_entry(node: str, *, nth: int, entry: int) -> Fault:
@@ -185,11 +214,70 @@ def restart(node: str, *, after_s: float, life: int = 1) -> Fault:
     return Late("node.restart", (node, _count("life", life)), _time("after_s", after_s))
 
 
+# --- after something has happened -----------------------------------------------------------------------------------
+
+
+class when:  # noqa: N801 - reads as the others do: f.when("effect", key=5).crash("worker-1")
+    """What goes wrong once something has happened; it goes wrong once.
+
+    Args:
+        event: the kind of an event (`triggers`): of the broker, such as "sent", "delivered", "deleted", "moved", and
+            "emptied" when a queue's last message is gone; in a simulation also "received", "acknowledged", "effect",
+            "accepted", "started", "killed" and so on. Or a function of a `Happening` that says whether this is it.
+        queue: its name, where the event is of one.
+        node: whose doing it is; the broker's events are nobody's.
+        message: the how manieth that came into the queue.
+        key: of an effect, or of what was accepted.
+        nth: of the events that fit.
+    """
+
+    def __init__(
+        self,
+        event: str | Callable[[Happening], object],
+        *,
+        queue: str | None = None,
+        node: str | None = None,
+        message: int | None = None,
+        key: str | int | None = None,
+        nth: int = 1,
+    ) -> None:
+        kind, test = (event, None) if isinstance(event, str) else (None, event)
+        self._trigger = Trigger(kind, queue, node, message, key, nth, test)
+        self._trigger.require_sense()
+
+    def crash(self, node: str, *, after_s: float = 0.0) -> Fault:
+        """A node of a simulation is killed, at that very moment or so long after it. `*` is the one whose doing it is.
+
+        Nothing it does from then on has any effect, but for what it does in the same step, without awaiting anything.
+        """
+        return Late("node.crash_on", (node, ANY, ANY), _delay(after_s), when=self._trigger)
+
+    def stop(self, node: str, *, after_s: float = 0.0) -> Fault:
+        """A node of a simulation is stopped, at that very moment or so long after it."""
+        return Late("node.stop_on", (node, ANY, ANY), _delay(after_s), when=self._trigger)
+
+    def pause(self, node: str, *, for_s: float) -> Fault:
+        """A node of a simulation stands still for so long, from its next call on."""
+        return Late("node.pause", (node, ANY, ANY), _time("for_s", for_s), when=self._trigger)
+
+    def call(self, node: str, operation: str) -> call:
+        """The next call of this kind by this node: `.lost_response()` and so on."""
+        return call.after(self._trigger, node, operation)
+
+    def receive(self, queue: str) -> receive:
+        """The next receive of this queue, by whomever: `.finds_nothing()` and so on."""
+        return receive.after(self._trigger, queue)
+
+    def batch_entry(self, node: str, *, entry: int) -> Fault:
+        """One entry of the next batch of this node fails, with nothing done for it; entries count from 0."""
+        return batch_entry(node, nth=1, entry=entry)._replace(key=(node, ANY, entry), when=self._trigger)
+
+
 # --- arguments ------------------------------------------------------------------------------------------------------
 
 
 def _is_late(fault: Fault) -> bool:
-    return fault.receive is not None or ANY in fault.key
+    return fault.receive is not None or fault.when is not None or ANY in fault.key
 
 
 def _count(name: str, value: int) -> int:
@@ -200,6 +288,10 @@ def _count(name: str, value: int) -> int:
 
 def _open(name: str, value: int | None) -> int | str:
     return ANY if value is None else _count(name, value)
+
+
+def _delay(seconds: float) -> int:
+    return _time("after_s", seconds) if seconds else 0
 
 
 def _time(name: str, seconds: float) -> int:

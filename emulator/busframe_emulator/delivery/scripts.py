@@ -4,7 +4,7 @@ A script is at once a scripted fault, the recording of a random adversary, what 
 strategy draws. Whatever it does not name is calm, so leaving an entry out leaves every other one as it was.
 
 An entry whose key has a `*` is bound late: to the first question that it fits, and no other. What it did is recorded
-with the key of that question.
+with the key of that question. So is one that waits for a trigger (`triggers`), which fits nothing before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from busframe_emulator.delivery.sites import SITES
+from busframe_emulator.delivery.triggers import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,12 +32,24 @@ class Late(NamedTuple):
     Attributes:
         key: parts that are `*` fit anything.
         receive: only what is asked on behalf of this receive of the queue that the key begins with; None: of any.
+        when: only what is asked once this has happened; None: at any time.
     """
 
     site: str
     key: Key
     answer: int
     receive: int | None = None
+    when: Trigger | None = None
+
+    @property
+    def more(self) -> dict[str, object]:
+        """What its written form says besides site, key and answer."""
+        more: dict[str, object] = {}
+        if self.receive is not None:
+            more["receive"] = self.receive
+        if self.when is not None:
+            more["when"] = self.when.to_data()
+        return more
 
     def fits(self, site: str, key: Key) -> bool:
         """Whether it may answer this question, in whatever receive that is."""
@@ -121,11 +134,13 @@ class Script:
     def to_data(self) -> dict[str, Any]:
         """The form for JSON: `{"format": 1, "script": [["recv.dup", ["orders", 1, 1], 1], ...]}`.
 
-        Late ones are like the others, with a fourth part where they are of one receive: `{"receive": 3}`.
+        Late ones are like the others, with a fourth part where they are of one receive, `{"receive": 3}`, or wait for
+        a trigger, `{"when": {"kind": "deleted", "queue": "orders"}}`.
         """
         written: list[list[object]] = [[site, list(key), answer] for site, key, answer in self]
-        for site, key, answer, receive in self.late:
-            written.append([site, list(key), answer, *([] if receive is None else [{"receive": receive}])])
+        for late in self.late:
+            entry: list[object] = [late.site, list(late.key), late.answer]
+            written.append([*entry, late.more] if late.more else entry)
         return {"format": FORMAT, "script": written}
 
     @classmethod
@@ -165,6 +180,11 @@ def _entry(index: int, entry: Any) -> tuple[str, Key, int] | Late:
             match more:
                 case [{"receive": int(receive), **others}] if not others and receive > 0:
                     return Late(site, tuple(key), answer, receive)
+                case [{"when": {**when}, **others}] if not others:
+                    try:
+                        return Late(site, tuple(key), answer, when=Trigger.from_data(cast("dict[str, Any]", when)))
+                    except ValueError as error:
+                        raise ValueError(f"entry {index} of the script: {error}") from None
                 case _:
                     pass
         case _:

@@ -12,10 +12,14 @@ the simulation:
 | batch.partial | node, nth batch, entry    | any: this entry of a batch fails, with nothing done                    |
 | node.crash    | node, incarnation         | microseconds after its start at which a node is killed                 |
 | node.stop     | node, incarnation         | microseconds after its start at which a node is stopped                |
+| node.crash_on | node, event, nth          | microseconds after the nth event of this kind at which it is killed    |
+| node.stop_on  | node, event, nth          | the same, and it is stopped                                            |
 | node.restart  | node, incarnation         | microseconds until it is started again                                 |
 | node.pause    | node, operation, nth call | microseconds for which the node's calls stand still, from this one on  |
 | sched         | task, nth contested turn  | how far behind the task is that goes first instead                     |
 | app           | label, nth                | any: the application's own choice (`buggify`) is taken                 |
+
+Chance never kills a node on an event: only scripts do (`triggers`).
 
 An answer is a whole number, so that a script is plain data and a shrinking answer gets smaller.
 """
@@ -87,6 +91,8 @@ SITES: Final[Mapping[str, Site]] = {
     "batch.partial": Site(family="net"),
     "node.crash": Site(family="nodes", high=10 * _S, simple=_S, squared=True),
     "node.stop": Site(family="nodes", high=10 * _S, simple=_S, squared=True),
+    "node.crash_on": Site(family="nodes", low=0, high=10 * _S, simple=0),
+    "node.stop_on": Site(family="nodes", low=0, high=10 * _S, simple=0),
     "node.restart": Site(family="nodes", low=_S // 2, high=5 * _S, simple=_S),
     "node.pause": Site(family="nodes", low=_S, high=90 * _S, simple=40 * _S),
     "sched": Site(family="sched", high=4, squared=True),
@@ -94,3 +100,6 @@ SITES: Final[Mapping[str, Site]] = {
 }
 """By name. The longest lags are those of Amazon's documentation; the shares of short and long ones are plausible, not
 measured on AWS."""
+
+ON_EVENTS: Final = frozenset({"node.crash_on", "node.stop_on"})
+"""Sites that are asked about events, as they happen."""

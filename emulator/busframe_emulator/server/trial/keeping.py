@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from busframe_emulator.delivery.checkers import EngineChecks
 from busframe_emulator.delivery.checkers.telling import as_data
 from busframe_emulator.delivery.history import write_engine_history
+from busframe_emulator.delivery.triggers import Happenings
 from busframe_emulator.engine.settings import Limits
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Trial:
         self._checks = EngineChecks(limits=self._limits)
         self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._forgotten = 0
+        self._happenings = Happenings()
         self.use(self.adversary.script)
 
     def use(self, script: Script) -> None:
@@ -65,6 +67,8 @@ class Trial:
             self._forgotten += 1
         self._events.append(event)
         self._checks.event(event)
+        for happening in self._happenings.of(event) if self.adversary.listens else ():
+            self.adversary.happened(happening)
 
     def count(self, what: str) -> int:
         """Count an occasion of the node whose request is being handled, from 1."""
