@@ -23,9 +23,10 @@ from busframe.errors import BackendError, ConfigurationError, InvalidArgumentErr
 from busframe.inbox import WINDOW_S
 from busframe.message import queue_name
 from busframe.message_type import message_type
-from busframe.metrics import exposition
+from busframe.metrics import families, queue_families
 from busframe.observed_backend import ObservedBackend
 from busframe.registry import DEFAULT_CONCURRENCY, Registry, dead_queue, names_of, source_of_dead
+from busframe.samples import written
 from busframe.sending import Sender
 from busframe.sending_side import Sending
 from busframe.topology.operations import Topology
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from busframe.registering import HandleOptions, SubscribeOptions
     from busframe.registry import Group
     from busframe.retry import Retry
+    from busframe.samples import Family
 
 B = TypeVar("B")
 T = TypeVar("T")
@@ -126,16 +128,23 @@ class Live(Sending):
             queues: tell how full the queues are. That asks the broker, on Amazon SQS with a call for each queue; a
                 queue that cannot be asked is told of as such.
         """
+        asked = await self.queue_samples() if queues else ()
+        return written((*asked, *self.samples()))
+
+    def samples(self) -> Sequence[Family]:
+        """The metrics as values, those of the queues left out: several processes' make one page by `samples.merged`."""
+        return families(counts=self.counts, sent=self.sent, calls=self._backend.ledger.calls, health=self.health())
+
+    async def queue_samples(self) -> Sequence[Family]:
+        """The metrics of the queues as values: for one of several processes to ask for; see `metrics`."""
         stats: dict[str, QueueStats | BackendError] = {}
-        for group in self._registry.groups.values() if queues else ():
+        for group in self._registry.groups.values():
             for queue in (group.queue, group.dead_queue):
                 try:
                     stats[queue] = await self._backend.stats(queue)
                 except BackendError as error:
                     stats[queue] = error
-        return exposition(
-            counts=self.counts, sent=self.sent, calls=self._backend.ledger.calls, health=self.health(), stats=stats
-        )
+        return queue_families(stats)
 
     @property
     def inbox(self) -> Inbox:

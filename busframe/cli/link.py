@@ -1,8 +1,9 @@
 """The line between a worker process and the process that watches over it.
 
 A pair of connected sockets, of which the worker inherits one. On it the worker says, in lines of JSON, when it is
-ready, how it is, when it wants to be replaced, and what it has done; and by its end the worker learns that the other is
-gone: however a process dies, the kernel closes its sockets.
+ready, how it is, when it wants to be replaced, and what it has done. The other asks on it, now and then, how full the
+queues are; and by its end the worker learns that the other is gone: however a process dies, the kernel closes its
+sockets.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import anyio
 from busframe import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Mapping
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
     from busframe._consume.counts import Counts
     from busframe.session import Live
@@ -44,6 +45,7 @@ class Link:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
+        self._unsent = b""
         self._socket.settimeout(0)  # never wait
 
     @classmethod
@@ -60,7 +62,15 @@ class Link:
     def tell(self, **message: Any) -> None:
         """Say something. A peer that does not listen misses it; one that is gone is noticed by `lines`."""
         with suppress(BlockingIOError, ConnectionError):
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
+            # Of a line that it had no room for to the end it gets the rest first: half a line would spoil the next.
+            self._flush()
+            line = json.dumps(message).encode() + b"\n"
+            self._unsent = line[self._socket.send(line) :]
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._unsent:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
 
     async def lines(self) -> AsyncGenerator[Mapping[str, Any]]:
         """What the other end says, until it is gone. Read to the end, by one task."""
@@ -79,8 +89,13 @@ class Link:
             for line in whole:
                 yield json.loads(line)
 
-    def wait_until_gone(self) -> None:
-        """Block until the other end is gone, which never says anything: for a thread."""
+    def wait_until_gone(self, heard: Callable[[], object]) -> None:
+        """Block until the other end is gone: for a thread.
+
+        Args:
+            heard: is called when the other end has said something. It can only ask for one thing, so the words are
+                not read.
+        """
         while True:
             select.select([self._socket], [], [])
             try:
@@ -90,6 +105,7 @@ class Link:
                 continue
             except ConnectionError:
                 return
+            heard()
 
     def close(self) -> None:
         """Close this end."""

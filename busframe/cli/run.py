@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from busframe.backend import ProvisionMode
 from busframe.cli.connecting import add_app, add_connection
+from busframe.cli.endpoint import parse_address
 from busframe.cli.link import WORKER_VARIABLE
 from busframe.cli.running import run
 from busframe.cli.supervisor import Policy, Supervisor
@@ -37,7 +38,7 @@ signals: SIGTERM and SIGINT drain; a second ends the drain, and messages in hand
 def main(arguments: list[str] | None = None) -> int:
     """Run `busframe run ...` and return its exit code; see `CODES`."""
     given = sys.argv[1:] if arguments is None else arguments
-    parsed = _parser().parse_args(given)
+    parsed = make_parser().parse_args(given)
     _set_up_log(parsed.log_level)
     if not is_supervised(parsed):
         return run(_work, parsed, name="run", loop=parsed.loop)
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def worker_main() -> int:
     """Run as one of several processes, with the arguments of the one that watches over them."""
-    parsed = _parser().parse_args()
+    parsed = make_parser().parse_args()
     _set_up_log(parsed.log_level)
     return run(_work, parsed, name="run", loop=parsed.loop)
 
@@ -57,7 +58,8 @@ def is_supervised(arguments: Namespace) -> bool:
     return arguments.workers > 1 or arguments.isolate or arguments.reload or recycled is not None
 
 
-def _parser() -> ArgumentParser:
+def make_parser() -> ArgumentParser:
+    """Make what reads the arguments of `busframe run`."""
     parser = ArgumentParser(
         prog="busframe run",
         description="Run a program's handlers until told to stop, or until an end is reached.",
@@ -85,6 +87,12 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--loop", choices=("asyncio", "trio"), default="asyncio", help="(default: asyncio)")
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="(default: info)"
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        help="serve /metrics for Prometheus, and /health, /health/live and /health/ready for probes, of all processes "
+        "together (default host: 127.0.0.1; port 0 takes a free one and says which)",
     )
     parser.add_argument("--status", metavar="FILE", help="keep telling in this file how it is, for `busframe ps FILE`")
     parser.add_argument("--json", action="store_true", help="at an end, say as JSON what became of the messages")
@@ -128,6 +136,8 @@ def _check(arguments: Namespace) -> None:
             raise InvalidArgumentError(_flag(option), value, "more than 0, finite")
     if not 0 <= arguments.drain_s < float("inf"):
         raise InvalidArgumentError("--drain-s", arguments.drain_s, "0 or more seconds, finite")
+    if arguments.metrics is not None:
+        parse_address(arguments.metrics)
     if is_supervised(arguments) and (arguments.once or arguments.max_messages is not None):
         option = "--once" if arguments.once else "--max-messages"
         allowed = "given to a single process: without --workers, --isolate, --reload and --recycle-..."
@@ -156,6 +166,7 @@ async def _supervise(arguments: Namespace, given: list[str]) -> int:
         reload=arguments.reload,
         status=arguments.status,
         as_json=arguments.json,
+        metrics=None if arguments.metrics is None else parse_address(arguments.metrics),
     )
     # -P: what lies in the working directory must not take the place of modules of Python's own while it starts.
     command = [sys.executable, "-P", "-m", "busframe.cli.run", *given]

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import Process
 
+    from busframe.cli.link import Link
+    from busframe.samples import Family
+
 
 class Slot:
     """A place for one worker after the other.
@@ -24,6 +27,10 @@ class Slot:
         report: what it last said of itself.
         tired: why it wants to be replaced.
         ended: what it said when it ended; None if it did not.
+        link: the line to it; None between two.
+        samples: its metrics, when it last told; nothing if it was not asked to.
+        queues: those of the queues, when it was last asked.
+        answered: set when it has answered that.
     """
 
     def __init__(self, number: int) -> None:
@@ -33,6 +40,10 @@ class Slot:
         self.restarts = 0
         self.failures = 0
         self.renewed = anyio.Event()
+        self.link: Link | None = None
+        self.samples: tuple[Family, ...] = ()
+        self.queues: tuple[Family, ...] = ()
+        self.answered = anyio.Event()
         self.clear()
 
     def clear(self) -> None:

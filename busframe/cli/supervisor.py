@@ -30,8 +30,11 @@ import anyio
 from busframe import runtime
 from busframe._consume.signals import first_of
 from busframe.cli.changes import changed_files
+from busframe.cli.endpoint import serving
+from busframe.cli.fleet import Fleet
 from busframe.cli.link import GRACE_S, LINK_VARIABLE, WORKER_VARIABLE, Link
 from busframe.cli.running import DONE, FAILED, FOUND, MISUSED
+from busframe.cli.seeing import Pages
 from busframe.cli.slot import Slot
 from busframe.cli.status import StatusFile
 from busframe.cli.worker import add, failed, say_summary
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from anyio.abc import TaskGroup, TaskStatus
+
+    from busframe.cli.endpoint import Address
 
 _log = logging.getLogger("busframe.run")
 
@@ -69,6 +74,7 @@ class Policy:
         reload: replace workers when the program's files change, and wait for that when they die.
         status: path of the file in which to tell how they are; None: nowhere.
         as_json: at an end, say what became of messages as JSON.
+        metrics: where to tell how they are over HTTP; None: nowhere.
     """
 
     workers: int
@@ -79,6 +85,7 @@ class Policy:
     reload: bool = False
     status: str | None = None
     as_json: bool = False
+    metrics: Address | None = None
 
 
 class Supervisor:
@@ -99,10 +106,11 @@ class Supervisor:
         self._code = DONE
         self._sums: dict[str, dict[str, int]] = {}
         self._status = None if policy.status is None else StatusFile(policy.status)
+        self._fleet = Fleet(self._slots)
 
     async def run(self) -> int:
         """Run until told to stop, an end is reached, or it is hopeless; returns the exit code."""
-        async with runtime.background_tasks() as tasks:
+        async with serving(self._policy.metrics, Pages(self._fleet)), runtime.background_tasks() as tasks:
             await tasks.start(self._pass_signals_on, tasks)
             tasks.start_soon(self._replace_the_tired)
             tasks.start_soon(self._keep_status)
@@ -132,6 +140,7 @@ class Supervisor:
             slot.state = "ended"
             if (last := slot.ended or slot.report) is not None:
                 add(last["counts"], self._sums)
+            self._fleet.bury(slot)
             if self._stopping.is_set():
                 if code not in {DONE, FOUND, -signal.SIGTERM}:
                     _log.error("worker %d ended badly: %s", slot.number, _cause(code))
@@ -153,7 +162,7 @@ class Supervisor:
     async def _live_and_die(self, slot: Slot) -> int:
         """Start a worker, listen to it, and return the exit code it ends with."""
         ours, theirs = socket.socketpair()
-        link = Link(ours)
+        link = slot.link = Link(ours)
         try:
             with theirs:
                 environment = {
@@ -180,8 +189,8 @@ class Supervisor:
                 # The line is read to its end; but a process the worker has left behind may keep it open.
                 tasks.cancel_scope.deadline = runtime.now_s() + LAST_LINES_S
         finally:
+            slot.link = slot.process = None
             link.close()
-            slot.process = None
         assert process.returncode is not None  # noqa: S101 - it has ended
         return process.returncode
 
@@ -200,6 +209,7 @@ class Supervisor:
                 self._someone_is_tired.set()
         if "ended" in line:
             slot.ended = {**line["ended"], "signal": line["signal"]}
+        self._fleet.hear(slot, line)
 
     def _is_done(self, slot: Slot, code: int) -> bool:
         """Tell whether nothing is left for the slot to do, by what its worker said and how it ended."""
@@ -328,17 +338,7 @@ class Supervisor:
 
     async def _keep_status(self) -> None:
         while self._status is not None:
-            await self._status.write(
-                [
-                    {
-                        "worker": slot.number,
-                        "state": "draining" if slot.told and slot.process else slot.state,
-                        "restarts": slot.restarts,
-                        "report": slot.report,
-                    }
-                    for slot in self._slots
-                ]
-            )
+            await self._status.write(self._fleet.rows())
             await runtime.sleep(STATUS_S)
 
     def _note(self, code: int) -> None:

@@ -5,26 +5,40 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import msgspec
+from anyio.from_thread import BlockingPortal
 
 from busframe import runtime
 from busframe.cli.connecting import connected
+from busframe.cli.endpoint import parse_address, serving
 from busframe.cli.finding import find_bus
 from busframe.cli.link import GRACE_S, Link, as_json, report
 from busframe.cli.output import say_json, say_table
 from busframe.cli.running import DONE, FOUND
+from busframe.cli.seeing import Pages
 from busframe.cli.status import StatusFile
 from busframe.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from anyio.abc import TaskStatus
+
+    from busframe.cli.seeing import Row
     from busframe.message import QueueName
+    from busframe.samples import Family
     from busframe.session import Live
 
 REPORT_S: Final = 1.0
 """How often a process says how it is."""
+
+QUEUES_S: Final = 5.0
+"""How long the broker may take to say how full the queues are; then the page is made without."""
 
 BAD: Final = ("retried", "dead_lettered", "lost", "unsettled")
 """What may become of a message besides being handled."""
@@ -42,13 +56,24 @@ class Worker:
         self._link = Link.inherited()
         self._started_s = runtime.wall_s()
         self._queues: set[QueueName] = set()
+        self._live: Live | None = None
+        self._handles = False
         self._status = StatusFile(arguments.status) if arguments.status and self._link is None else None
 
     async def run(self) -> int:
         """Run until told to stop or an end is reached; returns the exit code."""
+        # Where there are several processes, the one that watches tells of all.
+        metrics = self._arguments.metrics if self._link is None else None
+        async with (
+            runtime.background_tasks() as tasks,
+            serving(None if metrics is None else parse_address(metrics), Pages(self)),
+        ):
+            if self._link is not None:
+                await tasks.start(self._listen, self._link)
+            return await self._run()
+
+    async def _run(self) -> int:
         arguments = self._arguments
-        if self._link is not None:
-            threading.Thread(target=self._end_with_the_other, args=(self._link,), daemon=True).start()
         bus = find_bus(arguments.app)
         if not bus.groups:
             raise ConfigurationError(f"{arguments.app} has no handlers to run")
@@ -62,10 +87,15 @@ class Worker:
                 raise ConfigurationError(
                     "--workers: the broker is this process's own; several processes need a shared one"
                 )
-            tasks.start_soon(self._report, live)
-            stopped_by = await self._work(live)
-            if self._link is not None:
-                self._link.tell(ended=report(live, self._queues, started_s=self._started_s), signal=stopped_by)
+            self._live = live
+            try:
+                tasks.start_soon(self._report, live)
+                stopped_by = await self._work(live)
+                if self._link is not None:
+                    ended = report(live, self._queues, started_s=self._started_s)
+                    self._link.tell(ended=ended, signal=stopped_by, **self._measured(live))
+            finally:
+                self._live = None
             if self._status is not None:
                 self._status.remove()
             return self._conclude(live)
@@ -90,28 +120,72 @@ class Worker:
     def started(self, value: object = None) -> None:
         """Pass on that handlers run now: see `anyio.abc.TaskStatus`."""
         del value  # there is none
+        self._handles = True
         if self._link is not None:
             self._link.tell(ready=True)
 
-    def _end_with_the_other(self, link: Link) -> None:
-        """Drain and end when the process is gone that watches over this one: nobody would stop it any more.
+    # --- telling ----------------------------------------------------------------------------------------------------
 
-        In a thread, since a handler may hold up the event loop for ever.
-        """
-        link.wait_until_gone()
-        os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait(self._arguments.drain_s + GRACE_S)
-        os.kill(os.getpid(), signal.SIGKILL)
+    def rows(self) -> Sequence[Row]:
+        """How this process is; see `seeing.Told`."""
+        current = None if self._live is None else report(self._live, self._queues, started_s=self._started_s)
+        return [{"worker": 1, "state": self._state(current), "restarts": 0, "report": current}]
+
+    def _state(self, current: Mapping[str, Any] | None) -> str:
+        if not self._handles:
+            return "starting"
+        polling = current is not None and any(of["state"] != "stopped" for of in current["consumers"])
+        return "running" if polling else "draining"
+
+    async def samples(self) -> Sequence[Family]:
+        """The metrics of this process; see `seeing.Told`."""
+        if (live := self._live) is None:
+            return ()
+        queues: Sequence[Family] = ()
+        with anyio.move_on_after(QUEUES_S):  # a slow broker must not hide what is known here
+            queues = await live.queue_samples()
+        return (*queues, *live.samples())
 
     async def _report(self, live: Live) -> None:
         """Keep telling how it is, and whether it is time to be replaced."""
         while True:
-            current = report(live, self._queues, started_s=self._started_s)
             if self._link is not None:
-                self._link.tell(report=current, tired=self._tired(current))
+                current = report(live, self._queues, started_s=self._started_s)
+                self._link.tell(report=current, tired=self._tired(current), **self._measured(live))
             elif self._status is not None:
-                await self._status.write([{"worker": 1, "state": "running", "restarts": 0, "report": current}])
+                await self._status.write(self.rows())
             await runtime.sleep(REPORT_S)
+
+    def _measured(self, live: Live) -> dict[str, Any]:
+        """The metrics, if anybody wants to see them."""
+        return {} if self._arguments.metrics is None else {"samples": msgspec.to_builtins(live.samples())}
+
+    # --- the process that watches over this one ---------------------------------------------------------------------
+
+    async def _listen(self, link: Link, *, task_status: TaskStatus[None]) -> None:
+        async with BlockingPortal() as portal:
+
+            def heard() -> None:
+                with suppress(RuntimeError):  # it is over: nobody waits for the answer
+                    portal.start_task_soon(self._tell_queues, link)
+
+            threading.Thread(target=self._end_with_the_other, args=(link, heard), daemon=True).start()
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def _tell_queues(self, link: Link) -> None:
+        if (live := self._live) is not None:
+            link.tell(queues=msgspec.to_builtins(await live.queue_samples()))
+
+    def _end_with_the_other(self, link: Link, heard: Callable[[], None]) -> None:
+        """Drain and end when the process is gone that watches over this one: nobody would stop it any more.
+
+        In a thread, since a handler may hold up the event loop for ever.
+        """
+        link.wait_until_gone(heard)
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(self._arguments.drain_s + GRACE_S)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def _tired(self, current: Mapping[str, Any]) -> str | None:
         """Why it is time to be replaced; None if it is not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from cli.shop import APP, process_of
@@ -298,3 +301,48 @@ def test_the_status_file_tells_of_all_workers(asked: Asked, folder: Path) -> Non
         code, _ = run.end(signal.SIGTERM)
     assert code == DONE
     assert not (folder / "status").exists()
+
+
+def page(url: str, path: str) -> tuple[int, str]:
+    try:
+        with urlopen(f"{url}{path}", timeout=PATIENCE_S) as answer:  # noqa: S310 - an address of our own
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def billed(url: str) -> float:
+    """How many messages of the billing queue the metrics say were handled, by all processes there were."""
+    lines = page(url, "/metrics")[1].splitlines()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith('busframe_messages_handled_total{queue="shop-billing"')
+    )
+
+
+def each_worker(url: str, metric: str) -> list[float]:
+    lines = page(url, "/metrics")[1].splitlines()
+    return [float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"busframe_worker_{metric}{{")]
+
+
+def test_metrics_and_health_are_of_all_workers_and_go_on_when_one_is_killed(asked: Asked, folder: Path) -> None:
+    publish(asked, 40, customer="slow")
+    with running(folder, "--group", "billing", "--workers", "2", "--metrics", "0") as run:
+        url = "http" + run.wait_for("metrics and health").rpartition("http")[2].partition("/metrics")[0]
+        victim = worker_pid(run.wait_for("is process"))
+        until(lambda: billed(url) == 40)
+        until(lambda: page(url, "/health/ready")[0] == 200)
+        os.kill(victim, signal.SIGKILL)
+        run.wait_for("died")
+        # Nothing that was counted is forgotten, and the new worker's work is added to it.
+        assert billed(url) == 40
+        assert page(url, "/health/live")[0] == 200
+        until(lambda: page(url, "/health/ready")[0] == 200)
+        publish(asked, 10)
+        until(lambda: billed(url) == 50)
+        until(lambda: each_worker(url, "up") == [1, 1])
+        assert sum(each_worker(url, "restarts_total")) == 1
+        assert 'busframe_queue_messages_visible{queue="shop-billing"} 0' in page(url, "/metrics")[1]
+        assert [worker["state"] for worker in json.loads(page(url, "/health")[1])["workers"]] == ["running"] * 2
+        assert run.end(signal.SIGTERM)[0] == DONE
