@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 
+from busframe.defaults import filler_of
 from busframe.errors import DecodeError, EncodeError
 from busframe.headers import BASE64, printable
 from busframe.message import can_be_body
@@ -58,7 +59,7 @@ def encoder_of(kind: MessageType) -> Callable[[Any], tuple[str, str | None]]:
     """Make the function that writes payloads of a type; see `encode`."""
     to_body: Callable[[Any], tuple[str, str | None]]
     if kind.form == "json":
-        to_body = _pydantic_json if _is_pydantic(kind.payload) else _plain_json
+        to_body = _pydantic_json if _is_pydantic(kind.payload) else _whole_json(kind.payload)
     else:
         to_body = _text if kind.form == "text" else _bytes
 
@@ -120,6 +121,19 @@ def reader_of(kind: MessageType) -> Reader:
             raise DecodeError(f"{kind.name}: {error}") from error
 
     return read
+
+
+def _whole_json(payload: type) -> Callable[[Any], tuple[str, None]]:
+    """What writes a class with all of its fields."""
+    fill = filler_of(payload)
+    if fill is None:
+        return _plain_json
+
+    def write(value: Any) -> tuple[str, None]:
+        fill(value)
+        return _plain_json(value)
+
+    return write
 
 
 def _plain_json(payload: Any) -> tuple[str, None]:

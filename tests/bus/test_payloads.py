@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import attrs
@@ -70,6 +71,118 @@ def test_every_kind_of_class_survives_the_wire(kind: type) -> None:
     arrived = over_the_wire(payload)
     assert arrived == payload
     assert type(arrived) is type(payload)
+
+
+@dataclass(frozen=True)
+class Line:
+    article: str
+    amount: int = 1
+
+
+@dataclass
+class Numbered:
+    text: str
+    number: int = field(default=7, init=False)
+
+
+@event("payload.default.dataclass")
+@dataclass(frozen=True)
+class DataclassWithDefaults(Event):
+    text: str
+    currency: str = "EUR"
+    line: Line = Line("none")
+    lines: tuple[Line, ...] = ()
+    by_name: dict[str, list[Line] | None] = field(default_factory=dict[str, "list[Line] | None"])
+    anything: Any = None
+    next: DataclassWithDefaults | None = None
+    numbered: Numbered | None = None
+
+
+@event("payload.default.slots")
+@dataclass(frozen=True, slots=True)
+class SlotsWithDefaults(Event):
+    text: str
+    currency: str = "EUR"
+
+
+@event("payload.default.struct")
+class StructWithDefaults(msgspec.Struct, Event, frozen=True):
+    text: str
+    currency: str = "EUR"
+    line: Line = Line("none")
+
+
+@event("payload.default.model")
+class ModelWithDefaults(pydantic.BaseModel, Event):
+    text: str
+    currency: str = "EUR"
+
+
+@event("payload.default.attrs")
+@attrs.frozen(slots=False)
+class AttrsWithDefaults(Event):
+    text: str
+    currency: str = "EUR"
+    line: Line = Line("none")
+
+
+WITH_DEFAULTS = [DataclassWithDefaults, SlotsWithDefaults, StructWithDefaults, ModelWithDefaults, AttrsWithDefaults]
+
+
+def body_of(payload: object) -> Any:
+    return json.loads(encode(payload, message_type(type(payload)))[0])
+
+
+def read_as(kind: type, body: str) -> object:
+    declared = message_type(kind)
+    return reader_of(declared)(body, declared.version, None)
+
+
+@pytest.mark.parametrize("kind", WITH_DEFAULTS)
+def test_a_message_that_is_passed_on_has_every_field_on_the_wire_defaults_included(kind: type) -> None:
+    made = kind(text="a")
+    arrived = read_as(kind, '{"text": "a"}')
+    assert arrived == made
+    assert body_of(arrived) == body_of(made)
+    assert body_of(arrived)["currency"] == "EUR"
+
+
+def test_parts_of_a_message_have_every_field_too_wherever_they_stand() -> None:
+    line = '{"article": "pen"}'
+    body = f"""{{
+        "text": "a", "line": {line}, "lines": [{line}], "by_name": {{"x": [{line}], "y": null}},
+        "next": {{"text": "b", "lines": [{line}]}}, "numbered": {{"text": "n"}}
+    }}"""
+    arrived = read_as(DataclassWithDefaults, body)
+    assert isinstance(arrived, DataclassWithDefaults)
+    loose = msgspec.json.decode(f'[{{"z": [{line}]}}]', type=list[dict[str, list[Line]]])
+    sent = body_of(replace(arrived, anything=loose))
+    whole = {"article": "pen", "amount": 1}
+    assert sent["line"] == whole
+    assert sent["lines"] == [whole]
+    assert sent["by_name"] == {"x": [whole], "y": None}
+    assert sent["anything"] == [{"z": [whole]}]
+    assert sent["next"]["lines"] == [whole]
+    assert sent["next"]["currency"] == "EUR"
+    assert sent["numbered"] == {"text": "n", "number": 7}
+
+
+def test_a_part_of_a_subclass_has_every_field_of_its_own() -> None:
+    @dataclass(frozen=True)
+    class Heavy(Line):
+        kilograms: int = 5
+
+    heavy = msgspec.json.decode(b'{"article": "anvil"}', type=Heavy)
+    assert body_of(StructWithDefaults("a", line=heavy))["line"] == {"article": "anvil", "amount": 1, "kilograms": 5}
+
+
+def test_a_struct_that_wants_its_defaults_left_out_has_its_will() -> None:
+    @event("payload.default.omitted")
+    class Sparing(msgspec.Struct, Event, frozen=True, omit_defaults=True):
+        text: str
+        currency: str = "EUR"
+
+    assert body_of(Sparing("a")) == {"text": "a"}
 
 
 @pytest.mark.parametrize("text", ["a;b\n1;2", "", "\x00", "\ufffe", "ünï", "\n"])
