@@ -2,121 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from copy import copy
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
-from busframe.delivery import enter_delivery
 from busframe.errors import ConfigurationError, InvalidArgumentError
 from busframe.filters import Filter
 from busframe.foreign import FOREIGN
+from busframe.group import Group, Handler, names_of
 from busframe.inbox import WINDOW_S
-from busframe.message import ORDERED_SUFFIX, QueueName, queue_name
-from busframe.message_type import message_type
-from busframe.retry import Retry
+from busframe.queue_names import command_queue, dead_queue, group_queue
+from busframe.terms import Terms, bounds_said, check_part, require_kind, wants_delivery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from busframe.cloudevents import CloudEvents
-    from busframe.delivery import Delivery
     from busframe.filters import FilterOn
     from busframe.foreign import ForeignMessage
-    from busframe.message_type import Command, Event, Kind, MessageType
+    from busframe.message import QueueName
+    from busframe.message_type import Command, Event, MessageType
     from busframe.observing import Observer
     from busframe.refusals import CommandsAreHandled, EventsAreSubscribedTo
     from busframe.registering import HandleOptions, Registers, SubscribeOptions
+    from busframe.retry import Retry
 
 T = TypeVar("T")
-
-_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-DEFAULT_CONCURRENCY: Final = 10
-DEFAULT_LEASE_S: Final = 30.0
-LEASE_S_MIN: Final = 2.0
-"""A lease is extended at half its time; much shorter ones would be lost to one slow call."""
-
-DEAD_SUFFIX: Final = "-dead"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handler:
-    """What to call for one type of message.
-
-    Attributes:
-        wants_delivery: the function takes the `Delivery` as its second argument.
-        timeout_s: how long it may take; then it is cancelled and has failed. None is as long as it likes.
-        filter: which events of the type publishers copy to the group; None: all.
-        once_window_s: how long the inbox remembers a handled message; None: there is no inbox.
-    """
-
-    kind: MessageType
-    function: Callable[..., Awaitable[None]]
-    retry: Retry
-    wants_delivery: bool
-    timeout_s: float | None = None
-    filter: Filter | None = None
-    once_window_s: float | None = None
-
-    def __call__(self, delivery: Delivery[Any]) -> Awaitable[None]:
-        """Handle one delivery; to be awaited at once. What the function sends meanwhile names it as its cause."""
-        enter_delivery(delivery)
-        if self.wants_delivery:
-            return self.function(delivery.payload, delivery)
-        return self.function(delivery.payload)
-
-
-@dataclass(slots=True, kw_only=True)
-class Group:
-    """One durable subscription, and so one queue: all members of the group compete for its messages.
-
-    Attributes:
-        name: `bus/group`, by which the recipient list knows it; empty for the owner of a command.
-        dead_queue: where messages go that were given up.
-        concurrency: how many messages one process handles at a time.
-        lease_s: how long the broker hides a message before it has to hear from us again.
-        bytes_in_hand_max: no more is fetched while the bodies in hand are larger together; None is no bound.
-        handlers: by the name of the message type on the wire.
-        foreign: gets what none of them does: unknown types, foreign messages, what cannot be read.
-    """
-
-    queue: QueueName
-    dead_queue: QueueName
-    name: str = ""
-    concurrency: int = DEFAULT_CONCURRENCY
-    lease_s: float = DEFAULT_LEASE_S
-    bytes_in_hand_max: int | None = None
-    handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
-    foreign: Handler | None = None
-
-    @property
-    def all_handlers(self) -> Sequence[Handler]:
-        """Its handlers, those of foreign messages included; one with aliases more than once."""
-        return [*self.handlers.values(), *([self.foreign] if self.foreign else [])]
-
-    @property
-    def attempts_max(self) -> int:
-        """The most attempts any of its handlers gets."""
-        return max(handler.retry.attempts_max for handler in self.all_handlers)
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """How one handler is to be called; see `Handler`."""
-
-    retry: Retry
-    timeout_s: float | None
-    once_window_s: float | None
-    filter: Filter | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.retry, Retry):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
-            raise InvalidArgumentError("retry", self.retry, "a Retry, such as Retry(attempts=5), or None")
-        if self.timeout_s is not None and not 0 < self.timeout_s < float("inf"):
-            raise InvalidArgumentError("timeout_s", self.timeout_s, "more than 0 seconds, finite, or None for no bound")
-        if self.once_window_s is not None and not 0 < self.once_window_s < float("inf"):
-            raise InvalidArgumentError("once_window_s", self.once_window_s, "more than 0 seconds, finite")
 
 
 class Registry:
@@ -131,7 +41,7 @@ class Registry:
     """
 
     def __init__(self, name: str, *, envelope: CloudEvents | None = None, check_schema: bool = True) -> None:
-        _check_part("name", name)
+        check_part("name", name)
         self.name = name
         self.envelope = envelope
         self.check_schema = check_schema
@@ -233,20 +143,16 @@ class Registry:
             ConfigurationError: the group has a handler for this event, or another concurrency, lease or bound; or the
                 queue belongs to another group.
         """
-        kind = _require_kind(event, "event", "subscribe")
-        _check_part("group", group)
+        kind = require_kind(event, "event", "subscribe")
+        check_part("group", group)
         if ordered and kind.key is None:
             raise InvalidArgumentError("ordered", ordered, f"False: {kind.name} declares no key to be in order by")
-        name = queue_name((queue or f"{self.name}-{group}") + (ORDERED_SUFFIX if ordered else ""))
-        bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
+        name = group_queue(self.name, group, named=queue, ordered=ordered)
+        bounds = bounds_said(concurrency, bytes_in_hand_max, lease_s)
         member = Group(queue=name, dead_queue=dead_queue(name), name=f"{self.name}/{group}")
         chosen = None if filter is None else Filter.of(filter, filter_on)
-        return self._register(
-            kind,
-            member,
-            bounds,
-            _Terms(Retry() if retry is None else retry, timeout_s, once_window_s if once else None, chosen),
-        )
+        terms = Terms.of(retry=retry, timeout_s=timeout_s, once=once, once_window_s=once_window_s, filter=chosen)
+        return self._register(kind, member, bounds, terms)
 
     @overload
     def handle(self, command: type[Event], **options: Unpack[HandleOptions]) -> EventsAreSubscribedTo: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
@@ -269,11 +175,11 @@ class Registry:
 
         Arguments and errors as `subscribe`.
         """
-        kind = _require_kind(command, "command", "handle")
-        bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
+        kind = require_kind(command, "command", "handle")
+        bounds = bounds_said(concurrency, bytes_in_hand_max, lease_s)
         queue = command_queue(kind, ordered=ordered)
         owner = Group(queue=queue, dead_queue=dead_queue(queue))
-        terms = _Terms(Retry() if retry is None else retry, timeout_s, once_window_s if once else None)
+        terms = Terms.of(retry=retry, timeout_s=timeout_s, once=once, once_window_s=once_window_s)
         return self._register(kind, owner, bounds, terms)
 
     def foreign(
@@ -312,21 +218,17 @@ class Registry:
         if (group is None) == (queue is None):
             raise InvalidArgumentError("group", group, "a group's name, or None and a queue's: one of the two")
         if group is not None:
-            _check_part("group", group)
-        name = queue_name(queue or f"{self.name}-{group}")
+            check_part("group", group)
+        name = group_queue(self.name, group, named=queue)
         # Under the name the group of that queue has, if it has one.
         known = self._groups.get(name)
         own = f"{self.name}/{group}" if group is not None else known.name if known is not None else ""
         member = Group(queue=name, dead_queue=dead_queue(name), name=own)
-        bounds = _bounds(concurrency, bytes_in_hand_max, lease_s)
-        return self._register(
-            FOREIGN,
-            member,
-            bounds,
-            _Terms(Retry() if retry is None else retry, timeout_s, once_window_s if once else None),
-        )
+        bounds = bounds_said(concurrency, bytes_in_hand_max, lease_s)
+        terms = Terms.of(retry=retry, timeout_s=timeout_s, once=once, once_window_s=once_window_s)
+        return self._register(FOREIGN, member, bounds, terms)
 
-    def _register(self, kind: MessageType, group: Group, bounds: Mapping[str, float], terms: _Terms) -> Registers[Any]:
+    def _register(self, kind: MessageType, group: Group, bounds: Mapping[str, float], terms: Terms) -> Registers[Any]:
         group = self._joined(group, bounds)
         queue = group.queue
         if kind is FOREIGN and group.foreign is not None:
@@ -337,12 +239,11 @@ class Registry:
                 raise ConfigurationError(f"queue {queue} has a handler for {name} already")
 
         def register(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-            wants_delivery = _wants_delivery(function)
             handler = Handler(
                 kind=kind,
                 function=function,
                 retry=terms.retry,
-                wants_delivery=wants_delivery,
+                wants_delivery=wants_delivery(function),
                 timeout_s=terms.timeout_s,
                 filter=terms.filter,
                 once_window_s=terms.once_window_s,
@@ -370,76 +271,3 @@ class Registry:
                 )
             setattr(known or group, parameter, value)
         return known or group
-
-
-def names_of(group: Group) -> set[str]:
-    """What people call it."""
-    own = (
-        {group.name, group.name.partition("/")[2]}
-        if group.name
-        else {handler.kind.name for handler in group.all_handlers}
-    )
-    return own | {group.queue}
-
-
-def command_queue(kind: MessageType, *, ordered: bool = False) -> QueueName:
-    """The queue of a command's owner."""
-    return queue_name(kind.name.replace(".", "-") + (ORDERED_SUFFIX if ordered else ""))
-
-
-def dead_queue(queue: QueueName) -> QueueName:
-    """The dead-letter queue that belongs to a queue."""
-    if queue.endswith(ORDERED_SUFFIX):
-        return queue_name(queue.removesuffix(ORDERED_SUFFIX) + DEAD_SUFFIX + ORDERED_SUFFIX)
-    return queue_name(queue + DEAD_SUFFIX)
-
-
-def source_of_dead(queue: QueueName) -> QueueName | None:
-    """The queue that a dead-letter queue belongs to, by its name; None if it is not named like one."""
-    ordered = ORDERED_SUFFIX if queue.endswith(ORDERED_SUFFIX) else ""
-    plain = queue.removesuffix(ordered)
-    return QueueName(plain.removesuffix(DEAD_SUFFIX) + ordered) if plain.endswith(DEAD_SUFFIX) else None
-
-
-def _bounds(concurrency: int | None, bytes_in_hand_max: int | None, lease_s: float | None) -> dict[str, float]:
-    """Check what a subscription says about its group, and leave out what it does not say."""
-    if concurrency is not None and concurrency < 1:
-        raise InvalidArgumentError("concurrency", concurrency, "1 or more")
-    if bytes_in_hand_max is not None and bytes_in_hand_max < 1:
-        raise InvalidArgumentError("bytes_in_hand_max", bytes_in_hand_max, "1 or more")
-    if lease_s is not None and not LEASE_S_MIN <= lease_s <= 43_200:  # noqa: PLR2004 - twelve hours, as SQS
-        raise InvalidArgumentError("lease_s", lease_s, f"{LEASE_S_MIN:g} to 43200 seconds")
-    said = {"concurrency": concurrency, "bytes_in_hand_max": bytes_in_hand_max, "lease_s": lease_s}
-    return {parameter: value for parameter, value in said.items() if value is not None}
-
-
-def _check_part(parameter: str, value: str) -> None:
-    if not _PART.fullmatch(value):
-        raise InvalidArgumentError(parameter, value, "letters, digits, '-' and '_', the first a letter or digit")
-
-
-def _require_kind(payload: type, wanted: Kind, method: str) -> MessageType:
-    kind = message_type(payload)
-    if kind.kind != wanted:
-        instead = (
-            "an event; a command has a handler by handle()"
-            if wanted == "event"
-            else ("a command; an event is subscribed to, with subscribe()")
-        )
-        raise InvalidArgumentError(method, kind.name, instead)
-    return kind
-
-
-def _wants_delivery(function: Callable[..., Awaitable[None]]) -> bool:
-    # An object with an async __call__ is fine too.
-    called = function if inspect.isroutine(function) else type(function).__call__
-    if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)):
-        raise InvalidArgumentError("handler", function, "an 'async def' function")
-    parameters = [
-        p
-        for p in inspect.signature(function).parameters.values()
-        if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD} and p.default is p.empty
-    ]
-    if len(parameters) not in {1, 2}:
-        raise InvalidArgumentError("handler", function, "a function of the message, or of the message and its Delivery")
-    return len(parameters) == 2  # noqa: PLR2004 - message and delivery

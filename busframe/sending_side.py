@@ -18,7 +18,7 @@ from busframe.errors import (
 from busframe.message_type import message_type
 from busframe.observing import Produced, Producing
 from busframe.publishing import Publisher
-from busframe.registry import command_queue
+from busframe.queue_names import command_queue
 from busframe.topology.routes import Routes
 from busframe.tracing import in_trace, leave_trace
 from busframe.writing import Options, SendOptions, Writer

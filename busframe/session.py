@@ -20,12 +20,14 @@ from busframe._consume.signals import SignalWatch, first_of
 from busframe.channel import Channel
 from busframe.dead_letters import DeadLetterQueue
 from busframe.errors import BackendError, ConfigurationError, InvalidArgumentError
+from busframe.group import DEFAULT_CONCURRENCY, names_of
 from busframe.inbox import WINDOW_S
 from busframe.message import queue_name
 from busframe.message_type import message_type
 from busframe.metrics import families, queue_families
 from busframe.observed_backend import ObservedBackend
-from busframe.registry import DEFAULT_CONCURRENCY, Registry, dead_queue, names_of, source_of_dead
+from busframe.queue_names import dead_queue, source_of_dead
+from busframe.registry import Registry
 from busframe.samples import written
 from busframe.sending import Sender
 from busframe.sending_side import Sending
@@ -41,12 +43,12 @@ if TYPE_CHECKING:
     from busframe._consume.health import Health
     from busframe.backend import Backend, Capabilities, QueueStats
     from busframe.filters import FilterOn
+    from busframe.group import Group
     from busframe.inbox import Inbox
     from busframe.message import QueueName
     from busframe.observing import Observers
     from busframe.recipients import RecipientList
     from busframe.registering import HandleOptions, SubscribeOptions
-    from busframe.registry import Group
     from busframe.retry import Retry
     from busframe.samples import Family
 

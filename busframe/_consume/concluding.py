@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from busframe._consume.settling import Settler
     from busframe._consume.verdict import Verdict
     from busframe.backend import Backend
+    from busframe.group import Group
     from busframe.message import Outgoing
     from busframe.observing import Observers
-    from busframe.registry import Group
     from busframe.sending import Sender
 
 BURIAL_RETRY_S: Final = 30.0

@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from busframe._consume.health import ConsumerHealth
     from busframe.backend import Backend
     from busframe.delivery import Delivery
+    from busframe.group import Group, Handler
     from busframe.message import Received
     from busframe.observing import Observers, Watching
-    from busframe.registry import Group, Handler
     from busframe.sending import Sender
 
 WAIT_S: Final = 20.0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from busframe.registry import Group
+    from busframe.group import Group
 
 FOREIGN_HANDLER: Final = "(foreign)"
 """Stands for the handler of foreign messages where handlers are told apart by type; no type has such a name."""

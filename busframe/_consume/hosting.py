@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from busframe.backend import Backend
+    from busframe.group import Group
     from busframe.inbox import Inbox
     from busframe.message import QueueName
     from busframe.observing import Observers
-    from busframe.registry import Group
     from busframe.sending import Sender
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from busframe._consume.counts import HandlerCounts
     from busframe.backend import Backend
     from busframe.delivery import Delivery
+    from busframe.group import Handler
     from busframe.message import QueueName, Received, Settlement, SettleOutcome
-    from busframe.registry import Handler
 
 DUE_AFTER: Final = (0.4, 0.6)
 """Extended after this part of the lease, at random in between: leases taken together do not fall due together."""

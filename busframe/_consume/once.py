@@ -17,17 +17,17 @@ from busframe import runtime
 from busframe._consume.verdict import NoAttempt
 from busframe.delivery import Delivery
 from busframe.errors import BackendError
+from busframe.group import Handler
 from busframe.inbox import ClaimedElsewhere, HandledBefore, Transaction
 from busframe.outcome import Drop
-from busframe.registry import Handler
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from anyio.abc import TaskGroup
 
+    from busframe.group import Group
     from busframe.inbox import Claim, Inbox
-    from busframe.registry import Group
 
 T_co = TypeVar("T_co", covariant=True)
 

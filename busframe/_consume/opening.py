@@ -21,8 +21,8 @@ from busframe.message import MessageId, Outgoing, is_ordered
 
 if TYPE_CHECKING:
     from busframe.codec import Body, Reader
+    from busframe.group import Group, Handler
     from busframe.message import Received
-    from busframe.registry import Group, Handler
 
 
 class Opener:

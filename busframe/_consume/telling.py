@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from busframe._consume.leases import Lease
     from busframe._consume.polling import Polling
     from busframe.delivery import Delivery
+    from busframe.group import Group
     from busframe.message import QueueName
     from busframe.observing import HandlerOutcome
-    from busframe.registry import Group
 
 
 _OUTCOMES: Final[Sequence[tuple[type[Exception], HandlerOutcome]]] = (

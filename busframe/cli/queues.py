@@ -16,7 +16,7 @@ from busframe.cli.output import age, complain, say, say_json, say_json_line, say
 from busframe.cli.running import DONE, EXIT_CODES, run
 from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError, UnsupportedError
 from busframe.limits import PEEK_MAX
-from busframe.registry import dead_queue, source_of_dead
+from busframe.queue_names import dead_queue, source_of_dead
 
 if TYPE_CHECKING:
     from argparse import Namespace

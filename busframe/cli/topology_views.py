@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from busframe import runtime
 from busframe.cli.output import age, say, say_table
-from busframe.registry import dead_queue
+from busframe.queue_names import dead_queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

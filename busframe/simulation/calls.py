@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from busframe.bus import Bus
+    from busframe.group import Group, Handler
     from busframe.message import MessageId, QueueName
-    from busframe.registry import Group, Handler
 
 T_co = TypeVar("T_co", covariant=True)
 

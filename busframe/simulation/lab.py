@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from busframe.bus import Bus
+    from busframe.group import Group
     from busframe.ledger import Ledger
     from busframe.message import Peeked, QueueName
-    from busframe.registry import Group, Registry
+    from busframe.registry import Registry
     from busframe.session import Live
     from busframe.simulation.nodes import Node
     from busframe.simulation.record import Entry

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from busframe.errors import ConfigurationError
-from busframe.registry import dead_queue
+from busframe.queue_names import dead_queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from busframe.backend import Plan
 from busframe.errors import QueueMismatchError, QueueNotFoundError
-from busframe.registry import DEAD_SUFFIX, dead_queue
+from busframe.queue_names import DEAD_SUFFIX, dead_queue
 from busframe.topology.leaving import is_empty
 from busframe.topology.plan import plan_for
 from busframe.topology.registration import subscriptions_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from busframe.errors import QueueNotFoundError
-from busframe.registry import dead_queue
+from busframe.queue_names import dead_queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

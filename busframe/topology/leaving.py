@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from busframe import runtime
 from busframe.backend import Plan
 from busframe.errors import QueueNotFoundError
-from busframe.registry import dead_queue
+from busframe.queue_names import dead_queue
 from busframe.topology.edits import without
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from busframe.backend import Plan, QueueSpec
 from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
 from busframe.message import queue_name
 from busframe.message_type import message_type
-from busframe.registry import dead_queue
+from busframe.queue_names import dead_queue
 from busframe.topology import leaving
 from busframe.topology.applying import apply
 from busframe.topology.drift import find_drift

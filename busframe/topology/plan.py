@@ -8,7 +8,8 @@ from busframe.backend import DeadLetters, Plan, QueueSpec
 
 if TYPE_CHECKING:
     from busframe.backend import Capabilities, ProvisionMode
-    from busframe.registry import Group, Registry
+    from busframe.group import Group
+    from busframe.registry import Registry
 
 SPARE_RECEIVES: Final = 5
 """How far the broker's own limit stands above the bus's. The bus gives up on purpose, with a reason; the broker's limit

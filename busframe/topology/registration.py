@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from busframe.backend import Backend, Plan
+    from busframe.group import Group
     from busframe.recipients import Change, Edit, RecipientList
-    from busframe.registry import Group
 
 _log = logging.getLogger("busframe")
 

@@ -13,8 +13,8 @@ from busframe.backend import Backend, DeadLetters, KeepsRecipients, Plan, QueueS
 from busframe.config import BackendUrl, backend_factory
 from busframe.errors import ConfigurationError, InvalidArgumentError
 from busframe.message import Acknowledge, Outgoing, QueueName, Sent
+from busframe.queue_names import dead_queue
 from busframe.recipients import Subscription
-from busframe.registry import dead_queue
 from busframe.topology.operations import Topology
 from busframe.topology.registration import register
 

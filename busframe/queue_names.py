@@ -1,0 +1,36 @@
+"""How queues are named, so that nobody is surprised in the broker's console."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from busframe.message import ORDERED_SUFFIX, QueueName, queue_name
+
+if TYPE_CHECKING:
+    from busframe.message_type import MessageType
+
+DEAD_SUFFIX: Final = "-dead"
+
+
+def group_queue(bus: str, group: str | None, *, named: str | None = None, ordered: bool = False) -> QueueName:
+    """The queue of a group of subscribers, unless it is named otherwise."""
+    return queue_name((named or f"{bus}-{group}") + (ORDERED_SUFFIX if ordered else ""))
+
+
+def command_queue(kind: MessageType, *, ordered: bool = False) -> QueueName:
+    """The queue of a command's owner."""
+    return queue_name(kind.name.replace(".", "-") + (ORDERED_SUFFIX if ordered else ""))
+
+
+def dead_queue(queue: QueueName) -> QueueName:
+    """The dead-letter queue that belongs to a queue."""
+    if queue.endswith(ORDERED_SUFFIX):
+        return queue_name(queue.removesuffix(ORDERED_SUFFIX) + DEAD_SUFFIX + ORDERED_SUFFIX)
+    return queue_name(queue + DEAD_SUFFIX)
+
+
+def source_of_dead(queue: QueueName) -> QueueName | None:
+    """The queue that a dead-letter queue belongs to, by its name; None if it is not named like one."""
+    ordered = ORDERED_SUFFIX if queue.endswith(ORDERED_SUFFIX) else ""
+    plain = queue.removesuffix(ordered)
+    return QueueName(plain.removesuffix(DEAD_SUFFIX) + ordered) if plain.endswith(DEAD_SUFFIX) else None
