@@ -1,21 +1,28 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
+from importlib.metadata import EntryPoint, version
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from busframe import cli
+from busframe.cli.summaries import SUMMARIES, summary
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+DECLARED: dict[str, str] = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["entry-points"][
+    "busframe.commands"
+]
 
 
 @pytest.mark.parametrize("name", cli.FOUND)
 def test_a_command_found_without_looking_is_the_one_that_looking_would_find(name: str) -> None:
-    declared = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["entry-points"]["busframe.commands"]
-    assert declared[name] == ":".join(cli.FOUND[name])
+    assert DECLARED[name] == ":".join(cli.FOUND[name])
 
 
 def test_starting_the_emulator_does_not_look_through_all_that_is_installed() -> None:
@@ -31,11 +38,77 @@ def test_starting_the_emulator_does_not_look_through_all_that_is_installed() -> 
     assert "Serve Amazon SQS" in done.stdout
 
 
-def test_a_command_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["emulate"]) == 2
-    assert "there is no command 'emulate'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ("emulate", "no command 'emulate'; did you mean `busframe emulator`?"),
+        ("pek", "did you mean `busframe peek`?"),
+        ("frobnicate", "`busframe --help` lists the commands"),
+        ("--verbose", "no option '--verbose'; `busframe --help`"),
+    ],
+)
+def test_a_command_that_is_not_there_is_named_and_the_nearest_suggested(
+    capsys: pytest.CaptureFixture[str], given: str, advice: str
+) -> None:
+    assert cli.main([given]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert advice in said.err
 
 
-def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--help"]) == 0
-    assert "busframe emulator" in capsys.readouterr().out
+@pytest.mark.parametrize("given", ["--help", "-h", "help"])
+def test_help_says_of_each_command_what_it_is_for(capsys: pytest.CaptureFixture[str], given: str) -> None:
+    assert cli.main([given]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}
+    assert said == SUMMARIES
+    assert set(said) == set(DECLARED)
+    assert max(map(len, lines)) <= 80
+
+
+def test_without_a_command_help_is_a_complaint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    said = capsys.readouterr()
+    assert "usage: busframe" in said.err
+    assert said.out == ""
+
+
+def test_a_command_of_another_package_is_told_of_by_its_docstring_and_a_broken_one_named() -> None:
+    ours = EntryPoint(name="other", value="busframe.cli.ps:main", group="busframe.commands")
+    assert summary(ours) == "Run `busframe ps FILE` and return its exit code."
+    broken = EntryPoint(name="broken", value="no_such_module:main", group="busframe.commands")
+    assert summary(broken) == "(cannot be loaded: No module named 'no_such_module')"
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "busframe", "--version"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, f"busframe {version('busframe')}\n")
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_the_help_of_every_command_leaves_no_argument_unsaid(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    whole = _help_of([name], capsys)
+    inner = re.findall(r"^    ([a-z]+)\b", whole, re.MULTILINE) if "COMMAND ..." in whole else []
+    for words in ([name], *([name, command] for command in inner)):
+        text = _help_of(words, capsys)
+        assert text.startswith(f"usage: busframe {words[0]}")
+        lines = [*text.splitlines(), ""]
+        # An argument stands two spaces in; its text follows after two more, or further in on the next line.
+        bare = [
+            line
+            for line, below in pairwise(lines)
+            if re.match(r"  \S", line) and "  " not in line.strip() and not below.startswith(" " * 12)
+        ]
+        assert bare in ([], ["  COMMAND"])  # its own commands, each with its text, are listed below that
+
+
+def _help_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    # The emulator's own function stops the garbage collector, for good.
+    function = "busframe_emulator.server.command:main" if words[0] == "emulator" else DECLARED[words[0]]
+    module, _, name = function.partition(":")
+    with pytest.raises(SystemExit) as ended:
+        getattr(import_module(module), name)([*words[1:], "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out

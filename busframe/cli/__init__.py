@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+    from importlib.metadata import EntryPoints
 
 FOUND: Final = {"emulator": ("busframe_emulator.__main__", "main")}
 """What this distribution's own entry points say, for a command that has to start in milliseconds: looking through those
@@ -31,15 +32,36 @@ def main(arguments: list[str] | None = None) -> int:
     if given == ["--version"]:
         print(f"busframe {version('busframe')}")  # noqa: T201 - what was asked for
         return 0
-    known = "\n".join(f"  busframe {name}" for name in sorted(commands.names))
-    usage = f"usage: busframe COMMAND ...\n\ncommands:\n{known}\n\nbusframe COMMAND --help says more."
-    if given in (["--help"], ["-h"]):
-        print(usage)  # noqa: T201 - what was asked for
+    if given in (["--help"], ["-h"], ["help"]):
+        print(_usage(commands))  # noqa: T201 - what was asked for
         return 0
-    if given:
-        print(f"busframe: there is no command {given[0]!r}", file=sys.stderr)  # noqa: T201 - a command line speaks so
-    print(usage, file=sys.stderr)  # noqa: T201 - the same
+    print(_complaint(given[0], commands.names) if given else _usage(commands), file=sys.stderr)  # noqa: T201 - a command line speaks so
     return 2
+
+
+def _usage(commands: EntryPoints) -> str:
+    from busframe.cli.summaries import summary
+
+    width = max(map(len, commands.names), default=0)
+    lines = "\n".join(f"  {command.name:{width}}  {summary(command)}" for command in sorted(commands))
+    return f"""\
+usage: busframe COMMAND ...
+
+One async message bus over SQS, SQLite and an in-process SQS emulator.
+
+commands:
+{lines}
+
+`busframe COMMAND --help` says more, `busframe --version` which this is."""
+
+
+def _complaint(given: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches
+
+    what = "option" if given.startswith("-") else "command"
+    near = get_close_matches(given, known, n=1)
+    advice = f"did you mean `busframe {near[0]}`?" if near else "`busframe --help` lists the commands"
+    return f"busframe: there is no {what} {given!r}; {advice}"
 
 
 def _run(given: list[str], load: Callable[[], object]) -> int:

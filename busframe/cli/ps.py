@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         "Exit code 1 if a consumer is not healthy, a process is not running, or nobody keeps the file any more.",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("file", metavar="FILE", help="what was given to `busframe run --status`")
     parser.add_argument("--json", action="store_true", help="for programs")
     return run(_show, parser.parse_args(sys.argv[1:] if arguments is None else arguments), name="ps")
 

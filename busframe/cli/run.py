@@ -84,9 +84,14 @@ def make_parser() -> ArgumentParser:
         metavar="S",
         help=f"how long handlers may go on when told to stop (default: {DRAIN_S:g})",
     )
-    parser.add_argument("--loop", choices=("asyncio", "trio"), default="asyncio", help="(default: asyncio)")
     parser.add_argument(
-        "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="(default: info)"
+        "--loop", choices=("asyncio", "trio"), default="asyncio", help="what the handlers run on (default: asyncio)"
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="what is logged to standard error, from this level on (default: info)",
     )
     parser.add_argument(
         "--metrics",
@@ -108,7 +113,9 @@ def make_parser() -> ArgumentParser:
     ends.add_argument("--max-time", type=float, metavar="S", help="end after S seconds")
 
     processes = parser.add_argument_group("processes")
-    processes.add_argument("--workers", type=int, default=1, metavar="N", help="so many (default: 1)")
+    processes.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="run the handlers in so many processes (default: 1)"
+    )
     processes.add_argument(
         "--isolate", action="store_true", help="each process takes one message and ends; a new one takes its place"
     )

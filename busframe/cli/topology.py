@@ -12,7 +12,7 @@ from busframe.bus import Bus
 from busframe.cli import topology_views as views
 from busframe.cli.connecting import add_app, add_connection, bus_of, connected, url_of
 from busframe.cli.output import complain, say, say_json
-from busframe.cli.running import DONE, FOUND, run
+from busframe.cli.running import DONE, EXIT_CODES, FOUND, run
 from busframe.config import BackendUrl
 from busframe.errors import InvalidArgumentError
 from busframe.topology.access import access_of, policy_writer
@@ -33,11 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="busframe topology", description="See, check and change who subscribed to what.")
+    parser = ArgumentParser(
+        prog="busframe topology", description="See, check and change who subscribed to what.", epilog=EXIT_CODES
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, command: Callable[[Namespace], Awaitable[int]], text: str) -> ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=EXIT_CODES)
         added.set_defaults(command=command)
         add_connection(added)
         return added
