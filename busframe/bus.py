@@ -11,7 +11,8 @@ from busframe import runtime
 from busframe._consume.once import needs_inbox
 from busframe.backend import KeepsRecipients, ProvisionMode
 from busframe.config import BackendUrl, backend_factory, has_inbox, inbox_factory, recipients_factory
-from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError, UnsupportedError
+from busframe.connecting import Connecting
+from busframe.errors import InvalidArgumentError, MissingStoreError, QueueNotFoundError, UnsupportedError
 from busframe.message import is_ordered
 from busframe.observing import Connection, observers_of
 from busframe.registry import Registry
@@ -39,16 +40,17 @@ class Bus(Registry):
         await live.publish(OrderPlaced("o1", "ada"))
     """
 
-    @asynccontextmanager
-    async def connect(
+    def connect(
         self,
         url: str,
         *,
         recipients: str | None = None,
         inbox: str | None = None,
         provision: ProvisionMode = "create",
-    ) -> AsyncGenerator[Live, None]:
+    ) -> Connecting:
         """Open the backend the URL names, see to it that the queues are there, and give a live connection.
+
+        All of that happens where `async with` is entered, and what is raised is raised there.
 
         Args:
             url: `memory://`, `sqlite:///file.db`, `sqs://region`, or whatever else is installed.
@@ -56,7 +58,8 @@ class Bus(Registry):
                 backend keeps, if it keeps one. Several systems may share one list: each sees its own space of it,
                 which is the backend's prefix, or `space=` in this URL.
             inbox: URL of the inbox for subscriptions with `once=True`, the same for all consumers of a group; None is
-                where `memory://` and `sqlite://` keep the messages. It may be the application's own SQLite file, so
+                where `memory://` and `sqlite://` keep the messages, and none elsewhere, which does for programs that
+                only publish. It may be the application's own SQLite file, so
                 that handlers can write to it in the transaction that marks their message as done.
             provision: "create" makes what is missing; "check" raises where something is missing or differs; "assume"
                 makes no call, for roles that may only send and receive. The same goes for this program's rows in
@@ -66,6 +69,12 @@ class Bus(Registry):
             ConfigurationError: the URL, or something the registry needs and the backend cannot do.
             BackendError: the broker cannot be reached, or refused.
         """
+        return Connecting(self._open(url, recipients, inbox, provision))
+
+    @asynccontextmanager
+    async def _open(
+        self, url: str, recipients: str | None, inbox: str | None, provision: ProvisionMode
+    ) -> AsyncGenerator[Live, None]:
         if provision not in get_args(ProvisionMode):
             raise InvalidArgumentError("provision", provision, f"one of {', '.join(get_args(ProvisionMode))}")
         parsed = BackendUrl.parse(url)
@@ -86,14 +95,9 @@ class Bus(Registry):
         if url is not None:
             parsed = BackendUrl.parse(url)
             return await stack.enter_async_context(inbox_factory(parsed.scheme)(parsed))
-        asking = [queue for queue, group in self.groups.items() if needs_inbox(group)]
-        if not asking:
+        # Publishers import the same subscriptions and have no use for it: that it is missing, consumers are told.
+        if not any(map(needs_inbox, self.groups.values())) or not has_inbox(backend_url.scheme):
             return None
-        if not has_inbox(backend_url.scheme):
-            raise ConfigurationError(
-                f"{backend_url.scheme}:// keeps no inbox, and {asking[0]} has a subscription with once=True: name one, "
-                "such as connect(url, inbox='sqlite:///inbox.db')"
-            )
         return await stack.enter_async_context(inbox_factory(backend_url.scheme)(backend_url))
 
 
@@ -106,9 +110,10 @@ async def _prepare(
     wanted = subscriptions_of(registry.groups.values())
     remark_on_doubles(registry.groups.values())
     if wanted and listed is None and mode == "create":
-        raise ConfigurationError(
-            f"{url} keeps no recipient list, and without one nothing would ever reach {wanted[0].queue}: name one that "
-            "publishers name too, such as connect(url, recipients='sqlite:///subscriptions.db')"
+        raise MissingStoreError(
+            "recipients",
+            f"{url} keeps no recipient list, and without the one that publishers name too nothing would ever reach "
+            f"{wanted[0].queue}",
         )
     try:
         if listed is None:

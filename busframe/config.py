@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from busframe.errors import InvalidArgumentError, UnknownBackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from busframe.backend import BackendFactory
     from busframe.inbox import InboxFactory
@@ -109,8 +109,16 @@ def has_inbox(scheme: str) -> bool:
 def _load(group: str, scheme: str) -> object:
     installed = entry_points(group=group)
     if scheme not in installed.names:
-        have = ", ".join(f"{name}://" for name in sorted(installed.names)) or "none"
-        raise UnknownBackendError(
-            f"no package provides {scheme}:// in the entry-point group {group}; installed: {have}"
-        )
+        raise UnknownBackendError(_unknown(group, scheme, sorted(installed.names)))
     return cast("object", installed[scheme].load())
+
+
+def _unknown(group: str, scheme: str, names: Sequence[str]) -> str:
+    from difflib import get_close_matches  # only where something is wrong already
+
+    have = ", ".join(f"{name}://" for name in names) or "none"
+    text = f"no package provides {scheme}:// in the entry-point group {group}; installed: {have}"
+    if scheme in {"http", "https"} and "sqs" in names:
+        return f"{text}; an SQS at that address is sqs://us-east-1?endpoint_url={scheme}://..."
+    near = get_close_matches(scheme, names, n=1)
+    return f"{text}; did you mean {near[0]}://?" if near else text

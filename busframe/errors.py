@@ -5,6 +5,8 @@ BusframeError
 │   ├── InvalidArgumentError        a parameter, its value, what is allowed (a ValueError too)
 │   ├── UnknownBackendError         no installed backend has this URL scheme
 │   ├── MissingExtraError           a package is not installed; names the extra that brings it
+│   ├── NotConnectedError           what `bus.connect(...)` gives was not entered with `async with`
+│   ├── MissingStoreError           the connection has no recipient list, or no inbox, and this needs one
 │   └── UnsupportedError            this backend cannot do this, and says so at start
 ├── BackendError                    the broker's answer, or its silence
 │   ├── QueueNotFoundError
@@ -75,6 +77,34 @@ class MissingExtraError(ConfigurationError):
         super().__init__(f"{needed_for} needs the package {package!r}: pip install 'busframe[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+class NotConnectedError(ConfigurationError, AttributeError, TypeError):
+    """A connection was used that is not open yet.
+
+    Args:
+        written: how.
+    """
+
+    def __init__(self, written: str) -> None:
+        super().__init__(
+            f"`{written}`: connect() opens nothing by itself; write `async with bus.connect(...) as live:` and use "
+            "`live` inside (without an event loop: `with connect_blocking(bus, ...) as live:`)"
+        )
+
+
+class MissingStoreError(ConfigurationError):
+    """The connection has no recipient list, or no inbox, and something needs one.
+
+    Args:
+        parameter: of `Bus.connect` that names one: "recipients" or "inbox".
+        needed_for: what needs it, as a clause.
+    """
+
+    def __init__(self, parameter: Literal["recipients", "inbox"], needed_for: str) -> None:
+        example = "subscriptions.db" if parameter == "recipients" else "inbox.db"
+        super().__init__(f"{needed_for}: name one, such as connect(url, {parameter}='sqlite:///{example}')")
+        self.parameter = parameter
 
 
 class UnsupportedError(ConfigurationError):

@@ -10,8 +10,8 @@ from busframe import runtime
 from busframe.errors import (
     BackendError,
     BusframeError,
-    ConfigurationError,
     InvalidArgumentError,
+    MissingStoreError,
     PublishError,
     QueueNotFoundError,
 )
@@ -123,7 +123,7 @@ class Sending:
                 former twice; `await error.retry()` reaches the latter only.
             EncodeError: a part of the event is not what its class says.
             InvalidArgumentError: `event` is not one, or one of the others is not allowed. Nothing was sent.
-            ConfigurationError: this connection has no recipient list.
+            MissingStoreError: this connection has no recipient list.
         """
         options = Options(delay_s=delay_s, tenant=tenant, key=key, headers=headers, correlation_id=correlation_id)
         return self._publish(event, options) if self._observers is None else self._publish_watched(event, options)
@@ -133,10 +133,7 @@ class Sending:
         if kind.kind != "event":
             raise InvalidArgumentError("event", kind.name, "an event; a command is sent, with send()")
         if self._publisher is None:
-            raise ConfigurationError(
-                "there is no recipient list to publish by; name the one that subscribers name, such as "
-                "connect(url, recipients='sqlite:///subscriptions.db')"
-            )
+            raise MissingStoreError("recipients", "there is no recipient list to publish by, the one of subscribers")
         message = self._writer.write(event, kind, options)
         if watching is not None:
             watching.headers = message.headers

@@ -12,7 +12,7 @@ from busframe._consume.consumer import Consumer
 from busframe._consume.counts import Counts
 from busframe._consume.health import Health
 from busframe._consume.once import needs_inbox, with_inbox
-from busframe.errors import ConfigurationError
+from busframe.errors import MissingStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,17 +77,19 @@ class Host:
     def inbox(self) -> Inbox:
         """See `Live.inbox`."""
         if self._inbox is None:
-            raise ConfigurationError("this connection has no inbox: connect(url, inbox='sqlite:///inbox.db')")
+            raise MissingStoreError("inbox", "this connection has no inbox")
         return self._inbox
 
     def require_inbox(self, groups: Sequence[Group]) -> None:
         """Make sure that there is an inbox if one of the groups needs it.
 
         Raises:
-            ConfigurationError: there is none.
+            MissingStoreError: there is none.
         """
-        if any(needs_inbox(group) for group in groups):
-            _ = self.inbox
+        asking = [group.queue for group in groups if needs_inbox(group)]
+        if asking and self._inbox is None:
+            text = f"{asking[0]} has a subscription with once=True, and this connection has no inbox"
+            raise MissingStoreError("inbox", text)
 
     def health(self, *, stuck_after_s: float, stale_after_s: float) -> Health:
         """See `Live.health`."""

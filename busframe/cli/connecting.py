@@ -6,10 +6,8 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from busframe._consume.once import needs_inbox
 from busframe.bus import Bus
 from busframe.cli.finding import find_bus
-from busframe.config import BackendUrl, has_inbox
 from busframe.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -76,9 +74,6 @@ async def connected(
     """
     url = url_of(arguments)
     recipients: str | None = arguments.recipients or _from_environment(RECIPIENTS_VARIABLE)
-    if inbox is None and provision == "assume" and not has_inbox(BackendUrl.parse(url).scheme):
-        # Subscriptions that need an inbox must not keep a command from connecting that handles nothing.
-        inbox = "memory://" if any(needs_inbox(group) for group in bus.groups.values()) else None
     async with bus.connect(url, recipients=recipients, inbox=inbox, provision=provision) as live:
         yield live
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -15,6 +16,7 @@ from busframe.message_type import message_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from busframe.message_type import MessageType
 
@@ -32,25 +34,57 @@ def find_bus(name: str) -> Bus:
     """
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
-        raise InvalidArgumentError("app", name, "module:bus, such as 'shop.app:bus'")
+        example = f"{_as_module(module_name) or 'shop.app'}:{attribute or 'bus'}"
+        raise InvalidArgumentError("app", name, f"a module and what its bus is named there, such as {example}")
+    if (as_module := _as_module(module_name)) != module_name:
+        raise InvalidArgumentError(
+            "app", name, f"a module, with dots and no .py: {as_module or 'shop.app'}:{attribute}"
+        )
+    module = _import(name, module_name)
+    found: object = module
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, Bus):
+        return found
+    raise InvalidArgumentError("app", name, _instead(module, attribute, found))
+
+
+def _as_module(path: str) -> str:
+    """What a file is called when it is imported: people paste its path."""
+    return re.sub(r"[/\\]+", ".", path.removeprefix("./").removesuffix(".py")).strip(".")
+
+
+def _import(name: str, module_name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        module = import_module(module_name)
+        return import_module(module_name)
     except ModuleNotFoundError as error:
         # Another missing module is the program's own trouble, and its traceback says where.
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         allowed = f"a module: there is none named {error.name!r}, neither in {here} nor installed"
         raise InvalidArgumentError("app", name, allowed) from error
-    found: object = module
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, Bus):
-        return found
-    buses = ", ".join(f"{module_name}:{key}" for key, value in vars(module).items() if isinstance(value, Bus))
-    raise InvalidArgumentError("app", name, f"a Bus; {module_name} has {buses or 'none'}")
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        allowed = f"a module of Python: {error.filename}, line {error.lineno}: {error.msg}: {line}"
+        raise InvalidArgumentError("app", name, allowed) from error
+
+
+def _instead(module: ModuleType, attribute: str, found: object) -> str:
+    """Say what is there, where there is no bus of that name."""
+    buses = [f"{module.__name__}:{key}" for key, value in vars(module).items() if isinstance(value, Bus)]
+    have = f"it has {', '.join(buses)}" if buses else "it has none at all"
+    if found is None:
+        called = re.fullmatch(r"(.+)\(.*\)", attribute)
+        if called is None:
+            return f"the name of a Bus in {module.__name__}, which has no {attribute!r}; {have}"
+        attribute = called[1]
+    elif not callable(found):
+        return f"a Bus, and this is a {type(found).__name__}; {have}"
+    # It makes one, perhaps. Called here, it would make another than the program's own.
+    return f"a Bus, and nothing is called for it: write `bus = {attribute}()` in the module and name that; {have}"
 
 
 def find_message_type(bus: Bus, app: str, name: str) -> MessageType:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from busframe.cli.output import complain
-from busframe.errors import BackendError, BusframeError, ConfigurationError, QueueNotFoundError
+from busframe.errors import (
+    BackendError,
+    BusframeError,
+    ConfigurationError,
+    MissingExtraError,
+    MissingStoreError,
+    QueueNotFoundError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,6 +51,8 @@ def run(command: Callable[..., Awaitable[int]], *arguments: Any, name: str = "",
         loop: asyncio or trio.
     """
     try:
+        if loop == "trio" and find_spec("trio") is None:
+            raise MissingExtraError(package="trio", extra="trio", needed_for="--loop trio")
         return anyio.run(command, *arguments, backend=loop)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -64,6 +74,8 @@ def explain(error: BusframeError, *, name: str = "") -> int:
 def _advice(error: BusframeError) -> str:
     if isinstance(error, QueueNotFoundError):
         return "; `busframe stats` names the queues there are"
+    if isinstance(error, MissingStoreError):
+        return f"; on this command line it is --{error.parameter}, or BUSFRAME_{error.parameter.upper()}"
     if isinstance(error, BackendError) and error.retryable:
         return "; trying again may help"
     return ""

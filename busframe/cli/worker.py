@@ -76,7 +76,10 @@ class Worker:
         arguments = self._arguments
         bus = find_bus(arguments.app)
         if not bus.groups:
-            raise ConfigurationError(f"{arguments.app} has no handlers to run")
+            raise ConfigurationError(
+                f"{arguments.app} has no handlers to run: the module has to import those that register some with "
+                "@bus.subscribe or @bus.handle"
+            )
         self._queues = {group.queue for group in bus.select(arguments.group)}
         inbox = arguments.inbox or os.environ.get("BUSFRAME_INBOX") or None
         async with (
@@ -85,7 +88,8 @@ class Worker:
         ):
             if arguments.workers > 1 and not live.capabilities.shared:
                 raise ConfigurationError(
-                    "--workers: the broker is this process's own; several processes need a shared one"
+                    "--workers: the broker is this process's own; several processes need one that they share, such as "
+                    "--url sqlite:///queue.db"
                 )
             self._live = live
             try:

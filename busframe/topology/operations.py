@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from busframe import runtime
 from busframe.backend import Plan, QueueSpec
-from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError
+from busframe.errors import InvalidArgumentError, MissingStoreError, QueueNotFoundError
 from busframe.message import queue_name
 from busframe.message_type import message_type
 from busframe.queue_names import dead_queue
@@ -41,7 +41,7 @@ class Topology:
     Args:
         registry: the program.
         backend: has the queues.
-        recipients: the list; None: there is none, and all that needs one raises `ConfigurationError`.
+        recipients: the list; None: there is none, and all that needs one raises `MissingStoreError`.
         by: who changes things, for the history.
         before_removal: called before a queue is removed, for whoever consumes it here.
         quiet_s: for how long a queue has to be seen empty before it is; None: as long as the two stores need.
@@ -261,10 +261,7 @@ class Topology:
     @property
     def _list(self) -> RecipientList:
         if self._recipients is None:
-            raise ConfigurationError(
-                "there is no recipient list; name the one that publishers and subscribers name, such as "
-                "recipients='sqlite:///subscriptions.db'"
-            )
+            raise MissingStoreError("recipients", "there is no recipient list, the one of publishers and subscribers")
         return self._recipients
 
     def _named(self, group: str) -> str:

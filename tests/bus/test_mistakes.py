@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from bus.orders import OrderPlaced
 
 from busframe import Bus, Retry
-from busframe.errors import ClosedError, InvalidArgumentError, QueueNotFoundError
+from busframe.errors import ClosedError, InvalidArgumentError, NotConnectedError, QueueNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 pytestmark = pytest.mark.anyio
 
@@ -63,3 +66,40 @@ async def test_a_delay_that_is_no_number_is_named() -> None:
     async with UNTYPED.connect("memory://") as live:
         with pytest.raises(InvalidArgumentError, match="delay_s='soon' is not allowed: a number of seconds"):
             await live.publish(OrderPlaced("o1"), delay_s="soon")
+
+
+async def _published() -> None:
+    await UNTYPED.connect("memory://").publish(OrderPlaced("o1"))
+
+
+async def _awaited() -> None:
+    await UNTYPED.connect("memory://")
+
+
+async def _entered_without_async() -> None:
+    with UNTYPED.connect("memory://"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("mistake", "written"),
+    [
+        (_published, "bus.connect(...).publish"),
+        (_awaited, "await bus.connect(...)"),
+        (_entered_without_async, "with bus.connect(...)"),
+    ],
+)
+async def test_a_connection_that_was_not_entered_says_how_it_is(
+    mistake: Callable[[], Awaitable[None]], written: str
+) -> None:
+    with pytest.raises(NotConnectedError) as caught:
+        await mistake()
+    assert str(caught.value).startswith(f"`{written}`: ")
+    assert "`async with bus.connect(...) as live:`" in str(caught.value)
+
+
+async def test_a_connection_that_was_not_entered_has_no_other_attributes_than_it_has() -> None:
+    opening = UNTYPED.connect("memory://")
+    assert not hasattr(opening, "publish")
+    with pytest.raises(AttributeError, match="'Connecting' object has no attribute 'pubish'"):
+        _ = opening.pubish

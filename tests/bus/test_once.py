@@ -11,7 +11,7 @@ from bus.connected import dead_letters, reason_of, until
 from bus.orders import OrderPlaced, PrintInvoice
 
 from busframe import Bus, Delivery, Drop, ForeignMessage, Live, Reject, Retry, runtime
-from busframe.errors import ConfigurationError, InvalidArgumentError, UnavailableError
+from busframe.errors import ConfigurationError, InvalidArgumentError, MissingStoreError, UnavailableError
 from busframe.message import Acknowledge, Outgoing, QueueName
 from busframe_memory import MemoryBackend
 from busframe_sqlite.inbox import SqliteInbox
@@ -376,12 +376,18 @@ async def test_a_handler_that_is_registered_too_late_for_an_inbox_does_not_run_w
                 pass
 
 
-async def test_a_backend_without_an_inbox_needs_one_named() -> None:
+async def test_where_the_broker_keeps_no_inbox_consumers_name_one_and_publishers_need_none() -> None:
     bus = Bus("shop")
 
     @bus.handle(PrintInvoice, once=True)
     async def print_invoice(invoice: PrintInvoice) -> None: ...
 
-    with pytest.raises(ConfigurationError, match=r"sqs:// keeps no inbox.*inbox='sqlite:///inbox.db'"):
-        async with bus.connect("sqs://eu-west-1", provision="assume"):
-            pass
+    missing = r"shop-invoice-print has .*once=True.* no inbox: .*inbox='sqlite:///inbox.db'"
+    async with bus.connect("sqs://eu-west-1", provision="assume") as live:
+        with pytest.raises(MissingStoreError, match=missing) as caught:
+            async with live.running():
+                pass
+        with pytest.raises(MissingStoreError, match="once=True"):
+            async with live.stream(OrderPlaced, group="audit", once=True):
+                pass
+    assert caught.value.parameter == "inbox"

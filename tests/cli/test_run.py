@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,7 +139,12 @@ def test_ps_tells_who_does_what_and_exits_with_1_if_somebody_is_not_well(asked: 
         (["shop_app:bus", "--once", "--max-messages", "5"], "--max-messages=5"),
         (["shop_app:bus", "--status", "nowhere/status"], "nowhere is not"),
         (["shop_app:bus", "--workers", "2", "--status", "nowhere/status"], "nowhere is not"),
-        (["shop_app:nothing"], "shop_app has shop_app:bus, shop_app:none"),
+        (["shop_app:nothing"], "which has no 'nothing'; it has shop_app:bus, shop_app:none"),
+        (["shop_app:bus", "--metrics", ":9100"], "--metrics=':9100' is not allowed: PORT for the loopback address"),
+        (["shop_app:bus", "--workers", "2", "--metrics", "x"], "--metrics='x'"),
+        (["shop_app:bus", "--url", "http://localhost:9324"], "sqs://us-east-1?endpoint_url=http://..."),
+        (["shop_app:bus", "--url", "sqlit:///shop.db"], "did you mean sqlite://?"),
+        (["shop_app:bus", "--url", "sqs://eu-west-1"], "it is --recipients, or BUSFRAME_RECIPIENTS"),
     ],
 )
 def test_wrong_use_is_explained_in_a_line(asked: Asked, arguments: list[str], complaint: str) -> None:
@@ -147,6 +153,46 @@ def test_wrong_use_is_explained_in_a_line(asked: Asked, arguments: list[str], co
     assert complaint in complaints
     assert complaints.startswith("busframe run: ")
     assert complaints.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("app", "advice"),
+    [
+        ("shop_app", "such as shop_app:bus"),
+        ("./shop_app.py", "such as shop_app:bus"),
+        (":bus", "such as shop.app:bus"),
+        (".:bus", "with dots and no .py: shop.app:bus"),
+        ("shop_app.py:bus", "with dots and no .py: shop_app:bus"),
+        ("./src/shop/app.py:bus", "with dots and no .py: src.shop.app:bus"),
+        ("shopapp:bus", "there is none named 'shopapp', neither in "),
+        ("shop_app:bus.of", "which has no 'bus.of'; it has shop_app:bus, shop_app:none"),
+        ("odd_app:bus", "which has no 'bus'; it has none at all"),
+        ("odd_app:make_bus", "write `bus = make_bus()` in the module"),
+        ("odd_app:make_bus()", "write `bus = make_bus()` in the module"),
+        ("odd_app:number", "a Bus, and this is a int; it has none at all"),
+        ("wrong_app:bus", "wrong_app.py, line 2: "),
+        ("deep_app:bus", "wrong_app.py, line 2: "),
+    ],
+)
+def test_a_program_that_is_not_found_is_told_how_it_would_be(
+    asked: Asked, folder: Path, monkeypatch: pytest.MonkeyPatch, app: str, advice: str
+) -> None:
+    (folder / "odd_app.py").write_text("number = 5\ndef make_bus(): ...\n")
+    (folder / "wrong_app.py").write_text("bus = 1\ndef broken(:\n")
+    (folder / "deep_app.py").write_text("import wrong_app\n")
+    for name in ("odd_app", "wrong_app", "deep_app"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    code, _, complaints = asked("run", app)
+    assert code == MISUSED
+    assert advice in complaints
+    assert complaints.count("\n") == 1
+
+
+def test_a_loop_that_is_not_installed_is_named_with_its_extra(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("busframe.cli.running.find_spec", lambda _: None)
+    code, _, complaints = asked("run", "shop_app:bus", "--loop", "trio")
+    assert code == MISUSED
+    assert complaints == "busframe run: --loop trio needs the package 'trio': pip install 'busframe[trio]'\n"
 
 
 def test_a_broker_that_cannot_be_used_exits_with_3(asked: Asked, folder: Path) -> None:

@@ -209,7 +209,10 @@ def test_a_program_that_dies_at_once_is_given_up_loudly(asked: Asked, folder: Pa
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
-    [(["--group", "packing"], "group='packing'"), (["--url", "memory://"], "several processes need a shared one")],
+    [
+        (["--group", "packing"], "group='packing'"),
+        (["--url", "memory://"], "several processes need one that"),
+    ],
 )
 def test_wrong_use_is_not_tried_again(asked: Asked, folder: Path, arguments: list[str], complaint: str) -> None:
     assert asked

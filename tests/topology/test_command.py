@@ -226,9 +226,12 @@ def test_iam_prints_the_least_each_role_needs(asked: Asked) -> None:
     [
         (["iam", "shop_app:bus"], "sqlite:// has no access policies; these have: sqs://"),
         (["iam", "shop_app:bus", "--url", "sqs://eu-west-1", "--account", "me"], "account='me' is not allowed"),
-        (["check", "shop_app"], "app='shop_app' is not allowed: module:bus"),
+        (
+            ["check", "shop_app"],
+            "app='shop_app' is not allowed: a module and what its bus is named there, such as shop_app:bus",
+        ),
         (["check", "nowhere:bus"], "there is none named 'nowhere'"),
-        (["check", "shop_app:no_bus"], "shop_app has shop_app:bus, shop_app:smaller"),
+        (["check", "shop_app:no_bus"], "it has shop_app:bus, shop_app:smaller"),
         (["pause", "billing"], "BUS/GROUP, such as shop/billing"),
         (["rename", "shop/billing", "bills"], "BUS/GROUP, such as shop/invoicing"),
         (["pause", "shop/unheard-of"], "the recipient list has no group shop/unheard-of"),

@@ -158,3 +158,10 @@ async def not_foreign(order: OrderPlaced) -> None: ...
 
 bus.subscribe(OrderPlaced)  # error: mypy[call-overload] pyright[reportCallIssue]
 bus.subscribe(OrderPlaced, group="g", concurrency="5")  # error: mypy[call-overload] pyright[reportCallIssue,reportArgumentType]
+
+
+async def not_connected() -> None:
+    await bus.connect("memory://").publish(OrderPlaced("o1"))  # error: mypy[attr-defined] pyright[reportAttributeAccessIssue,reportUnknownMemberType]
+    await bus.connect("memory://")  # error: mypy[misc] pyright[reportGeneralTypeIssues]
+    async with bus.connect("memory://") as live:
+        assert_type(live, Live)
