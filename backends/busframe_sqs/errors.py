@@ -53,7 +53,13 @@ _DELETED_RECENTLY: Final = Meaning(UnavailableError, advice="wait a minute: it w
 _PURGED_RECENTLY: Final = Meaning(ThrottledError, advice="one purge of a queue every 60 seconds")
 _QUEUE_DIFFERS: Final = Meaning(QueueMismatchError)
 _THROTTLED: Final = Meaning(ThrottledError)
-_DENIED: Final = Meaning(AccessDeniedError)
+_DENIED: Final = Meaning(AccessDeniedError, advice="`busframe topology iam` prints the policies that each role needs")
+_NOT_KNOWN: Final = Meaning(AccessDeniedError, advice="look at the credentials: wrong, or out of date")
+_NO_CREDENTIALS: Final = Meaning(
+    AccessDeniedError,
+    advice="`aws configure` sets them, so do AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profile= in the URL names "
+    "some; for an emulator any will do",
+)
 _KEY_UNUSABLE: Final = Meaning(StorageError, advice="the queue's encryption key cannot be used")
 _BUCKET_MISSING: Final = Meaning(StorageError, advice="the bucket that large_bucket names")
 _RECEIPT_INVALID: Final = Meaning(ReceiptInvalidError)
@@ -61,7 +67,7 @@ _LEASE_LOST: Final = Meaning(LeaseLostError)
 _REFUSED: Final = Meaning(MessageRefusedError)
 _TOO_LARGE: Final = Meaning(MessageTooLargeError)
 _WRONG_REQUEST: Final = Meaning(BackendError)
-_UNREACHABLE: Final = Meaning(UnavailableError)
+_UNREACHABLE: Final = Meaning(UnavailableError, advice="look at the region, at endpoint_url, and whether it runs")
 _UNKNOWN: Final = Meaning(UnavailableError, "unknown")
 
 LEGACY_PREFIX: Final = "AWS.SimpleQueueService."
@@ -83,11 +89,11 @@ CODES: Final[Mapping[str, Meaning]] = {
         (_LEASE_LOST, "MessageNotInflight"),
         (_REFUSED, "InvalidMessageContents"),
         (_TOO_LARGE, "BatchRequestTooLong"),
-        (_DENIED, "AccessDenied AccessDeniedException AuthFailure InvalidSecurity NotAuthorized OptInRequired"),
-        (_DENIED, "InvalidAccessKeyId InvalidClientTokenId UnrecognizedClientException UnauthorizedAccess"),
-        (_DENIED, "SignatureDoesNotMatch InvalidSignatureException IncompleteSignature RequestExpired"),
-        (_DENIED, "IncompleteSignatureException MissingAuthenticationToken MissingAuthenticationTokenException"),
-        (_DENIED, "ExpiredToken ExpiredTokenException"),
+        (_DENIED, "AccessDenied AccessDeniedException NotAuthorized OptInRequired UnauthorizedAccess"),
+        (_NOT_KNOWN, "AuthFailure InvalidSecurity InvalidAccessKeyId InvalidClientTokenId UnrecognizedClientException"),
+        (_NOT_KNOWN, "SignatureDoesNotMatch InvalidSignatureException IncompleteSignature RequestExpired"),
+        (_NOT_KNOWN, "IncompleteSignatureException MissingAuthenticationToken MissingAuthenticationTokenException"),
+        (_NOT_KNOWN, "ExpiredToken ExpiredTokenException"),
         (_DENIED, "KmsAccessDenied KMS.AccessDeniedException KmsOptInRequired KMS.OptInRequired"),
         (_KEY_UNUSABLE, "KmsDisabled KMS.DisabledException KmsInvalidKeyUsage KMS.InvalidKeyUsageException"),
         (_KEY_UNUSABLE, "KmsInvalidState KMS.InvalidStateException KmsNotFound KMS.NotFoundException"),
@@ -126,8 +132,9 @@ EXCEPTIONS: Final[Mapping[str, Meaning]] = {
         # The request may have arrived.
         (_UNKNOWN, "ConnectionError HTTPClientError ReadTimeoutError ConnectionClosedError SSLError"),
         (_UNKNOWN, "IncompleteReadError ResponseStreamingError ResponseParserError"),
-        (_DENIED, "NoCredentialsError PartialCredentialsError CredentialRetrievalError MetadataRetrievalError"),
-        (_DENIED, "NoAuthTokenError TokenRetrievalError SSOError LoginError RefreshWithMFAUnsupportedError"),
+        (_NO_CREDENTIALS, "NoCredentialsError PartialCredentialsError"),
+        (_NOT_KNOWN, "CredentialRetrievalError MetadataRetrievalError"),
+        (_NOT_KNOWN, "NoAuthTokenError TokenRetrievalError SSOError LoginError RefreshWithMFAUnsupportedError"),
         (_WRONG_REQUEST, "ParamValidationError NoRegionError EndpointProviderError ConfigParseError"),
         (Meaning(BackendError, "unknown"), "BotoCoreError"),
     )

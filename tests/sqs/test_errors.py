@@ -160,6 +160,19 @@ def test_an_exception_of_botocore_has_a_meaning(error: Exception, kind: type[Bac
     assert (type(meant), meant.effect) == (kind, effect)
 
 
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (exceptions.NoCredentialsError(), "`aws configure`"),
+        (exceptions.EndpointConnectionError(endpoint_url="http://x"), "endpoint_url, and whether it runs"),
+        (exceptions.ClientError({"Error": {"Code": "AccessDenied"}}, "SendMessage"), "`busframe topology iam`"),
+        (exceptions.ClientError({"Error": {"Code": "ExpiredToken"}}, "SendMessage"), "look at the credentials"),
+    ],
+)
+def test_an_error_that_somebody_can_mend_says_what_to_look_at(error: Exception, advice: str) -> None:
+    assert advice in str(call_error(ORDERS, error, "other"))
+
+
 def test_what_is_neither_the_services_nor_the_clients_has_none() -> None:
     assert call_error(ORDERS, ConnectionError("mine"), "other") is None
 
