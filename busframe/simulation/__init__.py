@@ -1,7 +1,7 @@
 """Programs in virtual time, against everything a broker is allowed to do: every step follows from a seed.
 
 simulate, sim, verdicts          what a test uses: many runs; what a scenario is handed; checks
-hazards                          what is dangerous although nothing has gone wrong
+hazards, unread                  what is dangerous although nothing has gone wrong
 trying, shrinking, reporting     one run; the smallest script that fails; the report
 world, nodes, edge, record       the shared broker; programs that die; lost calls; what happened
 running                          one program in virtual time

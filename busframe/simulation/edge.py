@@ -82,7 +82,9 @@ class NodeBackend:
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         """See `Backend.send`."""
-        return await self._in_parts("send", queue, batch, lambda part: self._broker.send(queue, part))
+        outcomes = await self._in_parts("send", queue, batch, lambda part: self._broker.send(queue, part))
+        # An entry of a send that fails unseen is a message lost, and so is the only one.
+        return self._world.watch_outcomes("send", self._node, queue, outcomes, entries_min=1)
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `Backend.receive`."""
@@ -99,11 +101,12 @@ class NodeBackend:
             if not isinstance(outcome, Failed):
                 kind = "acknowledged" if isinstance(entry, Acknowledge) else "released"
                 self._world.settled(self._node, kind, queue, entry.receipt)
-        return outcomes
+        return self._world.watch_outcomes("settle", self._node, queue, outcomes)
 
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         """See `Backend.extend`."""
-        return await self._in_parts("extend", queue, batch, lambda part: self._broker.extend(queue, part))
+        outcomes = await self._in_parts("extend", queue, batch, lambda part: self._broker.extend(queue, part))
+        return self._world.watch_outcomes("extend", self._node, queue, outcomes)
 
     async def stats(self, queue: QueueName) -> QueueStats:
         """See `Backend.stats`."""

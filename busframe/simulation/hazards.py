@@ -6,6 +6,7 @@
 | effect_after_lease | an effect came when the lease of its delivery was over: somebody else may be at it       |
 | overlap            | a delivery was still being worked on when its message was delivered again                |
 | no_heartbeat       | a delivery was held for more than half its lease, and the lease was not extended         |
+| unchecked_batch    | entries were sent, or several settled, and nobody looked at what came of each of them    |
 
 Warnings, not failures: each may be meant so. An effect is taken to belong to the newest delivery of its node whose body
 names its key, or else to the only one that its node has in hand; where neither is to be found nothing is said of it.
@@ -47,16 +48,21 @@ class _Held:
     blamed: bool = False
 
 
-def find_hazards(entries: Iterable[Entry], bodies: Mapping[tuple[str, int], str]) -> tuple[Violation, ...]:
+def find_hazards(
+    entries: Iterable[Entry], bodies: Mapping[tuple[str, int], str], unread: Iterable[Entry] = ()
+) -> tuple[Violation, ...]:
     """Look at a calm run: the first of each kind of hazard, which says how many there are.
 
     Args:
         entries: the record.
         bodies: of all messages, by queue and ordinal.
+        unread: batch calls whose outcomes nobody has looked at.
     """
     fold = _Fold(bodies)
     for entry in entries:
         fold.look(entry)
+    for call in unread:
+        fold.blame_unread(call)
     return fold.hazards()
 
 
@@ -132,6 +138,16 @@ class _Fold:
             held.blamed = True
             text = f"{_name(held)} was still being worked on when it was delivered again, to {held.again.node}"
             self._find("overlap", text, entry, held)
+
+    def blame_unread(self, call: Entry) -> None:
+        """Entries of a batch fail one by one, and the call as a whole succeeds."""
+        text = (
+            f"nobody looked at what came of the {call.text} to {call.queue} (t={_s(call.at_us)}, {call.node}): an "
+            "entry may fail although the call succeeds"
+        )
+        self._found.setdefault("unchecked_batch", []).append(
+            Violation(check="unchecked_batch", text=text, entries=(call,))
+        )
 
     def _delivery_of(self, effect: Entry) -> _Held | None:
         mine = self._by_node.get(effect.node, [])[-_LOOK_BACK:]

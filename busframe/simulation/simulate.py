@@ -180,7 +180,7 @@ class _Search:
             deviations=deviations,
             sometimes=sometimes,
             unused=unused,
-            hazards=find_hazards(calm.entries, calm.bodies),
+            hazards=find_hazards(calm.entries, calm.bodies, calm.unread),
         )
 
     def _try(self, seed: int, calm: Outcome, trace: Trace | None = None) -> Run:
@@ -214,7 +214,7 @@ class _Search:
                 violation=smallest.violations[0] if smallest.violations else violation,
                 shrink_runs=runs,
                 calm_entries=self._calm.entries,
-                hazards=find_hazards(self._calm.entries, self._calm.bodies),
+                hazards=find_hazards(self._calm.entries, self._calm.bodies, self._calm.unread),
             )
         )
 

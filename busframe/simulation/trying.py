@@ -65,6 +65,7 @@ class Run:
         outcome: what it came to.
         violations: what was wrong with that.
         sometimes: see `Sim.sometimes`.
+        unread: in a calm world: batch calls whose outcomes nobody has looked at.
     """
 
     seed: int
@@ -75,6 +76,7 @@ class Run:
     outcome: Outcome = field(default_factory=Outcome)
     violations: list[Violation] = field(default_factory=list[Violation])
     sometimes: dict[str, bool] = field(default_factory=dict[str, bool])
+    unread: list[Entry] = field(default_factory=list["Entry"])
 
 
 def try_calmly(setting: Setting) -> Run:
@@ -147,6 +149,7 @@ def _try(
                 raised.append(Violation(check=type(error).__name__, text=raised_text(error)))
             run.outcome = await sim.outcome()
             run.sometimes = sim.sometimes_seen
+            run.unread = world.unread_batches()
             if calm is None:
                 raised.extend(sim.node_violations())
             for check in (*sim.checks, *setting.checks):

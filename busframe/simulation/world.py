@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from busframe import runtime
 from busframe.simulation.record import Entry, Record
+from busframe.simulation.unread import Outcomes
 from busframe.simulation.verdicts import Violation
 from busframe_emulator.delivery import CALM
 from busframe_emulator.delivery.checkers import EngineChecks
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from busframe_emulator.delivery.chooser import Key
     from busframe_emulator.delivery.choosers import Scripted
     from busframe_emulator.engine.events import Event
+
+T = TypeVar("T")
 
 _UNTOLD: Final = {"waiting", "wait_ended", "looked", "copied"}
 """Events for checkers only: polls that found nothing are no story, and what chance did is told as a deviation."""
@@ -54,6 +57,8 @@ class World:
     def __init__(self, chooser: Chooser, tasks: TaskGroup, *, seed: int, scripted: Scripted | None = None) -> None:
         self.chooser = chooser
         self.ask = None if chooser is CALM else chooser.ask
+        self._is_calm = chooser is CALM
+        self._outcomes: list[Outcomes[Any]] = []
         self.tasks = tasks
         self.back_us = 0
         self.nodes: list[Node] = []
@@ -127,6 +132,24 @@ class World:
         if found is None:
             return 0
         return next((one for one in found.messages if found.ids.message_id(one) == message_id), 0)
+
+    def watch_outcomes(
+        self, operation: str, node: str, queue: QueueName, outcomes: Sequence[T], *, entries_min: int = 2
+    ) -> Sequence[T]:
+        """Hand out a batch's outcomes so that it will be known whether anybody looked at them: in a calm world.
+
+        Those of fewer entries than `entries_min` are nobody's concern.
+        """
+        if not self._is_calm or len(outcomes) < entries_min:
+            return outcomes
+        text = f"{operation} of {len(outcomes)} {'entries' if len(outcomes) > 1 else 'entry'}"
+        watched = Outcomes(outcomes, Entry(self.now_us(), "client", operation, node, queue, text=text))
+        self._outcomes.append(watched)
+        return watched
+
+    def unread_batches(self) -> list[Entry]:
+        """Calls of a calm world whose outcomes nobody has looked at."""
+        return [outcomes.call for outcomes in self._outcomes if not outcomes.looked_at]
 
     def left(self, queues: Iterable[QueueName]) -> dict[QueueName, int]:
         """How many messages there are in each of some queues, whatever their state; without those that are empty."""

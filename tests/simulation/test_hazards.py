@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from bus.orders import PrintInvoice
 from simulation.apps import ORDERS, careful, send_orders
 
-from busframe.message import Acknowledge, Extension
+from busframe import Bus
+from busframe.message import Acknowledge, Extension, Outgoing, Sent
 from busframe.simulation import SimulationFailedError, exactly_once, simulate
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from busframe.message import Received
     from busframe.simulation import Sim
     from busframe.simulation.nodes import Incarnation
+    from busframe.simulation.running import Backend
 
     Handler = Callable[["Sim", "Incarnation", "Received"], Awaitable[None]]
 
@@ -89,6 +92,71 @@ def test_work_beyond_the_lease_is_told_and_so_is_who_else_was_at_it() -> None:
     found = hazards_of(handle, workers=2)
     assert set(found) >= {"effect_after_lease", "overlap"}
     assert "worker[1]" in found["overlap"]
+
+
+async def send_and_ignore(sim: Sim) -> None:
+    await sim.backend.send(ORDERS, [Outgoing(body=str(number)) for number in range(3)])
+
+
+async def send_and_count(sim: Sim) -> None:
+    assert len(await sim.backend.send(ORDERS, [Outgoing(body="1")])) == 1
+
+
+async def send_and_look(sim: Sim) -> None:
+    outcomes = await sim.backend.send(ORDERS, [Outgoing(body=str(number)) for number in range(3)])
+    assert all(isinstance(outcome, Sent) for outcome in outcomes)
+
+
+async def settle_and_ignore(sim: Sim) -> None:
+    await send_and_look(sim)
+    batch = await sim.backend.receive(ORDERS, limit=10, wait_s=0, lease_s=30)
+    await sim.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt) for received in batch])
+
+
+async def settle_one_and_ignore(sim: Sim) -> None:
+    await send_and_look(sim)
+    for received in await sim.backend.receive(ORDERS, limit=10, wait_s=0, lease_s=30):
+        await sim.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt)])
+
+
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [
+        (send_and_ignore, "the send of 3 entries to orders (t=0 s, test): an entry may fail although"),
+        (send_and_count, "the send of 1 entry to orders"),
+        (send_and_look, None),
+        (settle_and_ignore, "the settle of 3 entries to orders"),
+        (settle_one_and_ignore, None),
+    ],
+)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_batch_whose_outcomes_nobody_looked_at_is_told(
+    act: Callable[[Sim], Awaitable[None]], text: str | None, backend: Backend
+) -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders")
+        await act(sim)
+
+    summary = simulate(scenario, seeds=1, profile="calm", checks=(), backend=backend)
+    found = {hazard.check: hazard.text for hazard in summary.hazards}
+    assert list(found) == ([] if text is None else ["unchecked_batch"])
+    assert text is None or text in found["unchecked_batch"]
+
+
+def test_a_bus_looks_at_the_outcomes_of_its_batches() -> None:
+    bus = Bus("shop")
+
+    @bus.handle(PrintInvoice)
+    async def print_invoice(invoice: PrintInvoice) -> None: ...
+
+    async def scenario(sim: Sim) -> None:
+        async with sim.connect(bus) as live, anyio.create_task_group() as tasks:
+            sim.node("worker", bus)
+            for number in range(20):
+                tasks.start_soon(live.send, PrintInvoice(str(number)))
+        await sim.quiesce()
+
+    assert simulate(scenario, seeds=1, profile="calm").hazards == ()
 
 
 def test_the_report_of_a_failure_warns_of_hazards() -> None:
