@@ -3,21 +3,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tomllib
-from importlib import import_module
 from importlib.metadata import EntryPoint, version
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
+from command_help import DECLARED, help_of, inner_commands
 
 from busframe import cli
 from busframe.cli.summaries import SUMMARIES, summary
-
-PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-DECLARED: dict[str, str] = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["entry-points"][
-    "busframe.commands"
-]
 
 
 @pytest.mark.parametrize("name", cli.FOUND)
@@ -88,11 +81,9 @@ def test_the_package_is_the_command() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DECLARED))
-def test_the_help_of_every_command_leaves_no_argument_unsaid(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    whole = _help_of([name], capsys)
-    inner = re.findall(r"^    ([a-z]+)\b", whole, re.MULTILINE) if "COMMAND ..." in whole else []
-    for words in ([name], *([name, command] for command in inner)):
-        text = _help_of(words, capsys)
+def test_the_help_of_every_command_leaves_no_argument_unsaid(name: str) -> None:
+    for words in ([name], *([name, command] for command in inner_commands(name))):
+        text = help_of(*words)
         assert text.startswith(f"usage: busframe {words[0]}")
         lines = [*text.splitlines(), ""]
         # An argument stands two spaces in; its text follows after two more, or further in on the next line.
@@ -102,13 +93,3 @@ def test_the_help_of_every_command_leaves_no_argument_unsaid(capsys: pytest.Capt
             if re.match(r"  \S", line) and "  " not in line.strip() and not below.startswith(" " * 12)
         ]
         assert bare in ([], ["  COMMAND"])  # its own commands, each with its text, are listed below that
-
-
-def _help_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    # The emulator's own function stops the garbage collector, for good.
-    function = "busframe_emulator.server.command:main" if words[0] == "emulator" else DECLARED[words[0]]
-    module, _, name = function.partition(":")
-    with pytest.raises(SystemExit) as ended:
-        getattr(import_module(module), name)([*words[1:], "--help"])
-    assert ended.value.code == 0
-    return capsys.readouterr().out
