@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
 from busframe.backend import Capabilities, QueueStats
-from busframe.errors import BackendError, MessageTooLargeError, QueueNotFoundError
+from busframe.errors import BackendError, MessageTooLargeError, QueueNotFoundError, ThrottledError
 from busframe.limits import check_extend, check_receive, check_send, check_settle
 from busframe.message import Acknowledge, Failed, QueueName, Settled, is_ordered
 from busframe_sqs.claims import LARGE_BYTES_MAX, Claims, key_in
 from busframe_sqs.connection import SqsConnection
+from busframe_sqs.errors import code_of
 from busframe_sqs.polls import Polls, Wish
 from busframe_sqs.provisioning import MESSAGE_BYTES_MAX, Provisioner
+from busframe_sqs.repeating import repeated
 from busframe_sqs.settings import WAIT_S_MAX
 from busframe_sqs.translate import outcomes, receipt_entry, received, send_entry, sent, settled, whole_seconds
 
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
         Settlement,
         SettleOutcome,
     )
-    from busframe_sqs.client import BatchAnswer, Clients, Message, ReceiptEntry, SendEntry, SqsClient
+    from busframe_sqs.client import BatchAnswer, Clients, ListAnswer, Message, ReceiptEntry, SendEntry, SqsClient
     from busframe_sqs.settings import SqsSettings
 
 T = TypeVar("T")
@@ -189,7 +192,7 @@ class SqsBackend:
     async def stats(self, queue: QueueName) -> QueueStats:
         """See `Backend.stats`. Approximate; SQS does not tell the age of the oldest message here."""
         self._connection.require_open()
-        answer = await self._connection.ask(
+        answer = await self._connection.insist_about(
             queue, lambda client, url: client.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTS)
         )
         visible, in_flight, delayed = (int(answer.get("Attributes", {}).get(name, "0")) for name in _COUNTS)
@@ -204,15 +207,18 @@ class SqsBackend:
         """See `Backend.list_queues`. For some seconds SQS may tell queues that were removed, and not tell new ones."""
         start = self._connection.prefix + prefix
 
-        def read(client: SqsClient) -> list[str]:
-            page = client.list_queues(QueueNamePrefix=start, MaxResults=_LIST_PAGE)
-            urls = list(page.get("QueueUrls", ()))
-            while token := page.get("NextToken"):
-                page = client.list_queues(QueueNamePrefix=start, MaxResults=_LIST_PAGE, NextToken=token)
-                urls += page.get("QueueUrls", ())
-            return urls
+        def read(client: SqsClient, token: str | None) -> ListAnswer:
+            if token is None:
+                return client.list_queues(QueueNamePrefix=start, MaxResults=_LIST_PAGE)
+            return client.list_queues(QueueNamePrefix=start, MaxResults=_LIST_PAGE, NextToken=token)
 
-        urls = await self._connection.call(QueueName(f"{start}*"), read)
+        urls: list[str] = []
+        token: str | None = None
+        while True:
+            page = await self._connection.insist(QueueName(f"{start}*"), partial(read, token=token))
+            urls += page.get("QueueUrls", ())
+            if (token := page.get("NextToken")) is None:
+                break
         return sorted(self._connection.logical_name(url.rpartition("/")[2]) for url in urls)
 
     async def purge(self, queue: QueueName) -> None:
@@ -221,12 +227,26 @@ class SqsBackend:
         Raises:
             ThrottledError: the last purge of this queue was less than 60 seconds ago.
         """
-        await self._connection.ask(queue, lambda client, url: client.purge_queue(QueueUrl=url))
+        unanswered = False
+
+        async def attempt() -> None:
+            nonlocal unanswered
+            try:
+                await self._connection.ask(queue, lambda client, url: client.purge_queue(QueueUrl=url))
+            except ThrottledError as error:
+                # The purge that is going on is the one whose answer was lost.
+                if not (unanswered and code_of(error) == "PurgeQueueInProgress"):
+                    raise
+            except BackendError as error:
+                unanswered = unanswered or error.effect == "unknown"
+                raise
+
+        await repeated(queue, attempt)
 
     async def remove(self, queue: QueueName) -> None:
         """See `Backend.remove`. For 60 seconds SQS refuses to make the queue again."""
         try:
-            await self._connection.ask(queue, lambda client, url: client.delete_queue(QueueUrl=url))
+            await self._connection.insist_about(queue, lambda client, url: client.delete_queue(QueueUrl=url))
         except QueueNotFoundError:
             return
         self._connection.forget(queue)

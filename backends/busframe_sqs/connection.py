@@ -11,6 +11,7 @@ from busframe.errors import ClosedError, InvalidArgumentError, QueueNotFoundErro
 from busframe.message import QueueName
 from busframe_sqs.calls import Call, run_call
 from busframe_sqs.errors import call_error
+from busframe_sqs.repeating import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -70,7 +71,7 @@ class SqsConnection:
         return QueueName(physical.removeprefix(self.prefix))
 
     async def call(self, queue: QueueName, request: Callable[[SqsClient], R], *, doing: Doing = "other") -> R:
-        """Make a call that needs no queue URL. Cancelled, it may have taken effect or not.
+        """Make a call that needs no queue URL, once. Cancelled, it may have taken effect or not.
 
         Args:
             queue: what errors name.
@@ -82,9 +83,17 @@ class SqsConnection:
             return await run_call(self.tasks, lambda: request(self.client), self.call_limiter)
 
     async def ask(self, queue: QueueName, request: Callable[[SqsClient, str], R], *, doing: Doing = "other") -> R:
-        """Make a call about a queue, which gets the queue's URL. See `call`."""
+        """Make a call about a queue, once, which gets the queue's URL. See `call`."""
         url = await self.url(queue)
         return await self.call(queue, lambda client: request(client, url), doing=doing)
+
+    async def insist(self, queue: QueueName, request: Callable[[SqsClient], R]) -> R:
+        """Make a call that needs no queue URL, again and again if that can help: see `repeating`."""
+        return await repeated(queue, lambda: self.call(queue, request))
+
+    async def insist_about(self, queue: QueueName, request: Callable[[SqsClient, str], R]) -> R:
+        """Make a call about a queue, which gets the queue's URL, and is repeated as `insist` does it."""
+        return await repeated(queue, lambda: self.ask(queue, request))
 
     async def url(self, queue: QueueName) -> str:
         """Tell a queue's URL: from SQS the first time, then from memory. Lookups of one queue share one call."""

@@ -151,6 +151,12 @@ def call_error(queue: QueueName, error: Exception, doing: Doing) -> BackendError
     return _error(meaning, f"queue {queue}: {text}")
 
 
+def code_of(error: BackendError) -> str:
+    """The code by which SQS refused a whole call, without its older prefix; empty if it did not answer."""
+    code = _answered(error.__cause__)[0] if isinstance(error.__cause__, Exception) else None
+    return (code or "").removeprefix(LEGACY_PREFIX)
+
+
 def entry_error(queue: QueueName, entry: FailedEntry, doing: Doing) -> BackendError:
     """Say what the failure of one entry of a batch means."""
     unlisted = _WRONG_REQUEST if entry["SenderFault"] else _UNKNOWN

@@ -106,7 +106,7 @@ class Provisioner:
         if is_ordered(spec.name):
             attributes["FifoQueue"] = "true"
         try:
-            made = await connection.call(
+            made = await connection.insist(
                 spec.name, lambda client: client.create_queue(QueueName=name, Attributes=attributes)
             )
         except QueueMismatchError:
@@ -116,7 +116,7 @@ class Provisioner:
             return await self._change(spec, found)
         connection.remember(spec.name, made["QueueUrl"])
         if spec.labels:
-            await connection.ask(spec.name, lambda client, url: client.tag_queue(QueueUrl=url, Tags=spec.labels))
+            await connection.insist_about(spec.name, lambda client, url: client.tag_queue(QueueUrl=url, Tags=spec.labels))
         return None
 
     async def _change(self, spec: QueueSpec, found: _Found) -> None:
@@ -125,13 +125,13 @@ class Provisioner:
         new_tags = {key: value for key, value in spec.labels.items() if found.tags.get(key) != value}
         old_tags = sorted(found.tags.keys() - spec.labels.keys())
         if attributes:
-            await connection.ask(
+            await connection.insist_about(
                 spec.name, lambda client, url: client.set_queue_attributes(QueueUrl=url, Attributes=attributes)
             )
         if new_tags:
-            await connection.ask(spec.name, lambda client, url: client.tag_queue(QueueUrl=url, Tags=new_tags))
+            await connection.insist_about(spec.name, lambda client, url: client.tag_queue(QueueUrl=url, Tags=new_tags))
         if old_tags:
-            await connection.ask(spec.name, lambda client, url: client.untag_queue(QueueUrl=url, TagKeys=old_tags))
+            await connection.insist_about(spec.name, lambda client, url: client.untag_queue(QueueUrl=url, TagKeys=old_tags))
 
     async def _check(self, spec: QueueSpec, found: _Found | None) -> None:
         if found is None:
@@ -152,7 +152,7 @@ class Provisioner:
             return _Found(attributes, {key: tags[key] for key in tags if not key.startswith(_AWS_TAG_PREFIX)})
 
         try:
-            found = await self._connection.ask(queue, read)
+            found = await self._connection.insist_about(queue, read)
         except QueueNotFoundError:
             return None
         self._arns[queue] = found.attributes["QueueArn"]
@@ -178,7 +178,7 @@ class Provisioner:
 
     async def _arn(self, queue: QueueName) -> str:
         if queue not in self._arns:
-            answer = await self._connection.ask(
+            answer = await self._connection.insist_about(
                 queue, lambda client, url: client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
             )
             self._arns[queue] = answer.get("Attributes", {})["QueueArn"]
