@@ -12,8 +12,10 @@ What holds for every method, unless its docstring says otherwise:
 caller knows what may wait. The answer has one outcome per entry, in the order of the entries: each caller learns
 the fate of its own entry. An exception concerns the call as a whole, and its `effect` holds for all entries.
 
-*Retries.* The backend makes no retries of its own: the bus has one layer of them and needs to see each failure. What
-an SDK does within one call is switched off, or stated in the backend's documentation.
+*Retries.* Of `send`, `receive`, `settle` and `extend` the backend makes none of its own: the bus has one layer of them
+and needs to see each failure. What an SDK does within one call is switched off, or stated in the backend's
+documentation. What is about queues (`provision`, `stats`, `describe`, `list_queues`, `purge`, `remove`) the bus does
+not repeat: where single calls may well fail, the backend does, a bounded number of times.
 
 *Bad input* (a negative delay, a lease beyond `lease_s_max`, an empty batch) raises `InvalidArgumentError` before
 anything is sent. All times are seconds.

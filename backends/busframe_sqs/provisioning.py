@@ -116,7 +116,9 @@ class Provisioner:
             return await self._change(spec, found)
         connection.remember(spec.name, made["QueueUrl"])
         if spec.labels:
-            await connection.insist_about(spec.name, lambda client, url: client.tag_queue(QueueUrl=url, Tags=spec.labels))
+            await connection.insist_about(
+                spec.name, lambda client, url: client.tag_queue(QueueUrl=url, Tags=spec.labels)
+            )
         return None
 
     async def _change(self, spec: QueueSpec, found: _Found) -> None:
@@ -131,7 +133,9 @@ class Provisioner:
         if new_tags:
             await connection.insist_about(spec.name, lambda client, url: client.tag_queue(QueueUrl=url, Tags=new_tags))
         if old_tags:
-            await connection.insist_about(spec.name, lambda client, url: client.untag_queue(QueueUrl=url, TagKeys=old_tags))
+            await connection.insist_about(
+                spec.name, lambda client, url: client.untag_queue(QueueUrl=url, TagKeys=old_tags)
+            )
 
     async def _check(self, spec: QueueSpec, found: _Found | None) -> None:
         if found is None:

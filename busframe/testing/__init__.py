@@ -4,6 +4,7 @@ lab                     the handlers of a bus, in virtual time (docs/testing.md)
 BackendConformance      the backend contract as a test suite. Needs pytest. Call
                         `pytest.register_assert_rewrite("busframe.testing.conformance")` before the first use, so that a
                         failing check shows its values
+LosingCalls             makes calls of any backend fail, for the kit
 
 Each is imported when it is asked for: who tests handlers needs no pytest, and who tests a backend no emulator.
 """
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
     from busframe.simulation.lab import DeadLetter, Lab, NotSettledError
     from busframe.simulation.lab_runs import lab
     from busframe.testing.conformance import BackendConformance, Trial
+    from busframe.testing.losing import LosingCalls
 
-__all__ = ["BackendConformance", "Call", "DeadLetter", "Lab", "NotSettledError", "Trial", "lab"]
+__all__ = ["BackendConformance", "Call", "DeadLetter", "Lab", "LosingCalls", "NotSettledError", "Trial", "lab"]
 
 _FROM: Final = {
     "BackendConformance": "busframe.testing.conformance",
     "Call": "busframe.simulation.calls",
     "DeadLetter": "busframe.simulation.lab",
     "Lab": "busframe.simulation.lab",
+    "LosingCalls": "busframe.testing.losing",
     "NotSettledError": "busframe.simulation.lab",
     "Trial": "busframe.testing.conformance",
     "lab": "busframe.simulation.lab_runs",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from busframe_directory import open_path
 
-from busframe.testing import BackendConformance, Trial
+from busframe.testing import BackendConformance, LosingCalls, Trial
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -32,4 +32,4 @@ class TestDirectory(BackendConformance):
             now_s += seconds
 
         async with open_path(self.root, lambda: now_s) as backend:
-            yield Trial(backend=backend, advance=advance)
+            yield Trial(backend=backend, advance=advance, fail_call=LosingCalls(backend).lose)

@@ -69,7 +69,7 @@ class Sound:
         self.now_s += seconds
         self.inner.advance(seconds)
 
-    fail_call: Callable[[int], None] | None = None
+    fail_call: Callable[[int], bool] | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -599,8 +599,9 @@ class ReportsWhatItLost(Sound):
         self.left = 0
         self.fail_call = self._fail
 
-    def _fail(self, nth: int) -> None:
-        self.left = nth
+    def _fail(self, nth: int) -> bool:
+        came_up, self.left = self.left <= 0, nth
+        return came_up
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         self.left -= 1

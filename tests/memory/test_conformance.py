@@ -10,7 +10,7 @@ import pytest
 from busframe.backend import Plan, TopicSpec
 from busframe.config import BackendUrl
 from busframe.errors import UnsupportedError
-from busframe.testing import BackendConformance, Trial
+from busframe.testing import BackendConformance, LosingCalls, Trial
 from busframe_memory import open_memory
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class TestMemoryConformance(BackendConformance):
             async def advance(seconds: float) -> None:
                 backend.advance(seconds)
 
-            yield Trial(backend=backend, advance=advance)
+            yield Trial(backend=backend, advance=advance, fail_call=LosingCalls(backend).lose)
 
     async def test_a_topic_is_refused_by_name(self, trial: Trial) -> None:
         with pytest.raises(UnsupportedError, match="memory:// has no topics"):

@@ -18,9 +18,10 @@ class FailingStatements:
         self._left = 0
         transactor._connection = self
 
-    def fail(self, nth: int) -> None:
-        """0: none."""
-        self._left = nth
+    def fail(self, nth: int) -> bool:
+        """0: none. Tells whether the one before has failed."""
+        came_up, self._left = self._left == 0, nth
+        return came_up
 
     def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
         self._meet(statement)

@@ -32,9 +32,10 @@ class LostCalls:
         client.meta.events.register("before-send.sqs", self._request)
         client.meta.events.register("response-received.sqs", self._answer)
 
-    def lose(self, nth: int) -> None:
+    def lose(self, nth: int) -> bool:
         """1 loses the first request, 2 its answer, 3 the second request, ...; 0 loses nothing."""
-        self._left = nth
+        came_up, self._left = self._left == 0, nth
+        return came_up
 
     def _request(self, **_parameters: object) -> None:
         if self._comes_up():

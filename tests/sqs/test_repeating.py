@@ -85,16 +85,16 @@ def no_answer() -> Exception:
     return error
 
 
-async def provision(backend: SqsBackend) -> object:
-    return await backend.provision(Plan(queues=(SPEC,)))
+async def provision(backend: SqsBackend) -> None:
+    await backend.provision(Plan(queues=(SPEC,)))
 
 
-async def adjust(backend: SqsBackend) -> object:
-    return await backend.provision(Plan(queues=(QueueSpec(name=OLD, labels={"new": "1"}),)))
+async def adjust(backend: SqsBackend) -> None:
+    await backend.provision(Plan(queues=(QueueSpec(name=OLD, labels={"new": "1"}),)))
 
 
-async def purge(backend: SqsBackend) -> object:
-    return await backend.purge(OLD)
+async def purge(backend: SqsBackend) -> None:
+    await backend.purge(OLD)
 
 
 CALLS: list[tuple[str, Callable[[SqsBackend], Awaitable[object]]]] = [
@@ -125,6 +125,7 @@ async def test_every_call_about_a_queue_outlives_throttling_and_failures_of_the_
     client: FakeClient,
     serve_fake: Serve,
     account: Account,
+    *,
     waits: list[float],
     name: str,
     make: Callable[[SqsBackend], Awaitable[object]],
@@ -176,7 +177,8 @@ async def test_every_call_may_be_made_again_whose_answer_was_lost(
         purged = True
         return {}
 
-    client.answers |= {"delete_queue": delete, "purge_queue": purge_queue}
+    client.answers["delete_queue"] = delete
+    client.answers["purge_queue"] = purge_queue
     Lost(client, name).fail(1, no_answer(), done=True)
     async with serve_fake() as backend:
         await make(backend)
@@ -194,6 +196,7 @@ async def test_what_a_moment_will_not_mend_is_said_at_once(
     client: FakeClient,
     serve_fake: Serve,
     account: Account,
+    *,
     name: str,
     code: str,
     make: Callable[[SqsBackend], Awaitable[object]],

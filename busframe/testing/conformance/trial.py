@@ -36,12 +36,13 @@ class Trial:
         advance: moves the backend's clock by so many seconds and returns when all that fell due has happened, waiting
             receivers included. Where there is no such clock it has to sleep.
         fail_call: makes the `n`-th call from now that the backend makes of its broker fail, as a broken connection or
-            a full disk would; 0 calls it off. None where calls cannot fail, and then nothing is tried with it.
+            a full disk would; 0 calls it off. Returns whether the one asked for before has failed.
+            `busframe.testing.LosingCalls` makes one for any backend. None: nothing is tried with it.
     """
 
     backend: Backend
     advance: Callable[[float], Awaitable[None]]
-    fail_call: Callable[[int], None] | None = None
+    fail_call: Callable[[int], bool] | None = None
 
 
 def queues(queue: QueueName, dead: QueueName) -> tuple[QueueSpec, ...]:
