@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from busframe_emulator.api.access import NO_POLICY, OPERATORS, AccessRequest, Decision, decide, read_policy, refusal
+from busframe_emulator.api.access import (
+    NO_POLICY,
+    OPERATORS,
+    AccessRequest,
+    Decision,
+    decide,
+    read_identity_policy,
+    read_policy,
+    refusal,
+)
 from busframe_emulator.engine.errors import SqsError
 from busframe_emulator.engine.settings import QueueAddress
 
@@ -99,6 +108,52 @@ def test_a_deny_wins_the_owner_may_and_others_need_an_allow(
 def test_a_principal_is_matched(principal: Any, matches: bool) -> None:  # noqa: FBT001 - a table
     assert (decision(statement(Principal=principal)) is ALLOWED) == matches
     assert (decision(statement(Principal=None, NotPrincipal=principal)) is ALLOWED) != matches
+
+
+MAY_SEND = statement(Principal=None)
+
+
+@pytest.mark.parametrize(
+    ("own", "changed", "expected"),
+    [
+        ([MAY_SEND], {}, ALLOWED),
+        ([], {}, NOT_PERMITTED),
+        ([MAY_SEND], {"action": "SendMessageBatch"}, ALLOWED),
+        ([MAY_SEND], {"action": "ReceiveMessage"}, NOT_PERMITTED),
+        ([MAY_SEND], {"queue": QUEUE._replace(name="others")}, NOT_PERMITTED),
+        ([MAY_SEND, statement(Principal=None, Effect="Deny")], {}, Decision.DENIED_TO_IT),
+        ([statement(Principal=None, Action="s3:GetObject", Resource="arn:aws:s3:::bodies/*")], {}, NOT_PERMITTED),
+        ([statement(Principal=None, Action="sqs:ListQueues", Resource="*")], {"action": "ListQueues"}, ALLOWED),
+        ([MAY_SEND], {"permitted": ["sqs:ReceiveMessage"]}, NOT_PERMITTED),
+        ([MAY_SEND], {"account": OTHER, "principal": BOB}, NOT_SHARED),
+    ],
+)
+def test_a_caller_with_a_policy_of_its_own_may_do_what_that_allows(
+    own: list[dict[str, Any]], changed: dict[str, Any], expected: Decision
+) -> None:
+    identity = read_identity_policy(policy_of(*own))
+    assert decision(**{**OWNERS, "identity": identity, **changed}) == expected
+
+
+@pytest.mark.parametrize("given", [[], [statement(Principal={"AWS": OWNER})]])
+def test_the_queues_policy_gives_what_a_callers_own_does_not(given: list[dict[str, Any]]) -> None:
+    mine = [*given, statement(Principal={"AWS": ALICE})]
+    assert decision(*mine, **OWNERS, identity=()) is ALLOWED
+    assert decision(*given, **OWNERS, identity=()) is NOT_PERMITTED
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({}, "a statement of an identity-based policy has no Principal"),
+        ({"Principal": None, "Action": "sqs:SendMassage"}, "there is no action sqs:SendMassage"),
+        ({"Principal": None, "Action": "SendMessage"}, "SendMessage is not an action of sqs"),
+        ({"Principal": None, "Resource": None}, "a statement has either Resource or NotResource"),
+    ],
+)
+def test_what_is_wrong_with_a_callers_own_policy_is_named(changed: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read_identity_policy(policy_of(statement(**changed)))
 
 
 def test_a_service_is_a_principal_of_no_account() -> None:

@@ -69,6 +69,22 @@ def test_a_secret_is_not_shown(path: Path) -> None:
     assert not any(secret in shown for secret in ("s3cret", "another", "ticket", "third"))
 
 
+def test_a_policy_is_read_from_beside_the_file(path: Path) -> None:
+    policy = '{"Statement": {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}}'
+    path.with_name("sender.json").write_text(policy)
+    path.write_text(f'[keys.K]\n{GOOD}policy = "sender.json"')
+    keys = read_keys(path)
+    assert [key.policy for key in keys.keys] == [policy]
+    with pytest.raises(ValueError, match="the key K is limited to some actions, which needs"):
+        EmulatorServer(keys=keys)
+    path.with_name("sender.json").write_text(policy.replace("Send", "Sent"))
+    with pytest.raises(KeysError, match=r"keys\.K: policy .*sender\.json: there is no action sqs:SentMessage"):
+        read_keys(path)
+    path.with_name("sender.json").unlink()
+    with pytest.raises(KeysError, match=r"keys\.K: policy .*sender\.json: No such file"):
+        read_keys(path)
+
+
 GOOD = 'secret = "s3cret"\naccount = "111111111111"\n'
 
 

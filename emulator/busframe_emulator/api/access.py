@@ -4,8 +4,9 @@ A policy is read in full before it is used: an element, operator, key or value t
 name, since a condition that is ignored would allow, or deny, what its author did not mean.
 
 The rules: an explicit Deny wins. Within the queue's own account everything else is allowed, unless the caller's own
-permissions are limited; then the policy may still allow it to that very user. Another account needs an Allow of the
-policy, and there are actions no policy can give away.
+permissions are limited, by a list of actions or by an IAM policy (as a queue's, without principals); then the queue's
+policy may still allow it to that very user. Another account needs an Allow of the queue's policy, and there are actions
+no policy can give away.
 
 Source: IAM user guide, "Policy evaluation logic" and "IAM JSON policy elements reference"; Amazon SQS developer guide,
 "Using custom policies with the Amazon SQS Access Policy Language".
@@ -54,6 +55,7 @@ _ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII).fullmatch
 _ROOT: Final = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):root", re.ASCII).fullmatch
 _PRINCIPAL_ARN: Final = re.compile(r"arn:aws[a-z-]*:(?:iam|sts)::[0-9]{12}:[A-Za-z-]+/[^*?]+", re.ASCII).fullmatch
 _SERVICE: Final = re.compile(r"[a-z0-9.-]+\.amazonaws\.com", re.ASCII).fullmatch
+_OF_ANOTHER_SERVICE: Final = re.compile(r"(?!sqs:)[a-z0-9-]+:.+", re.ASCII | re.IGNORECASE).fullmatch
 _ARN_PARTS: Final = 6
 _VENDOR: Final = "sqs:"
 
@@ -66,6 +68,7 @@ class Decision(Enum):
 
     ALLOWED = ""
     DENIED = "with an explicit deny in a resource-based policy"
+    DENIED_TO_IT = "with an explicit deny in an identity-based policy"
     NOT_SHARED = "because no resource-based policy allows the {action} action"
     NOT_PERMITTED = "because no identity-based policy allows the {action} action"
 
@@ -78,6 +81,7 @@ class AccessRequest(NamedTuple):
         account: of the principal; empty for a service.
         action: such as "SendMessage". A batch action is the same as its single one.
         permitted: what the principal may do at all, such as "sqs:Send*"; None for everything.
+        identity: the policy that its permissions come from; None for everything.
         facts: values of condition keys by name in lower case; one that is absent is not known.
     """
 
@@ -87,6 +91,7 @@ class AccessRequest(NamedTuple):
     queue: QueueAddress
     permitted: Sequence[str] | None = None
     facts: Mapping[str, str] = {}
+    identity: Sequence["Statement"] | None = None
 
 
 class Principals(NamedTuple):
@@ -158,9 +163,13 @@ def decide(policy: Policy, request: AccessRequest) -> Decision:
     applying = [statement for statement in policy if statement.applies(request)]
     if not all(statement.allow for statement in applying):
         return Decision.DENIED
+    own = [statement for statement in request.identity or () if statement.applies(request)]
+    if not all(statement.allow for statement in own):
+        return Decision.DENIED_TO_IT
     permitted = request.permitted is None or _any_of([_glob_lower(name) for name in request.permitted])(
         _action_name(request.action)
     )
+    permitted = permitted and (request.identity is None or bool(own))
     if request.account != request.queue.account:
         if request.action in OWNERS_ONLY or not applying:
             return Decision.NOT_SHARED
@@ -374,17 +383,32 @@ def read_policy(text: str) -> Policy:
         raise SqsError("InvalidAttributeValue", f"Invalid value for the parameter Policy. Reason: {error}.") from None
 
 
-def _read_policy(text: str) -> Policy:
+@lru_cache(maxsize=1_000)
+def read_identity_policy(text: str) -> Policy:
+    """Read the IAM policy of a user or role: without principals, and maybe about other services as well.
+
+    Raises:
+        ValueError: it is malformed, or has what is not modelled here.
+    """
+    try:
+        return _read_policy(text, identity=True)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_policy(text: str, *, identity: bool = False) -> Policy:
     document = msgspec.json.decode(text, type=_PolicyText)
     if "${" in text:
         raise ValueError("policy variables are not modelled")
     given = document.statement if isinstance(document.statement, list) else [document.statement]
-    return [_read_statement(statement) for statement in given]
+    return [_read_statement(statement, identity=identity) for statement in given]
 
 
-def _read_statement(given: _StatementText) -> Statement:
+def _read_statement(given: _StatementText, *, identity: bool) -> Statement:
+    if identity and not (given.principal is None and given.not_principal is None):
+        raise ValueError("a statement of an identity-based policy has no Principal: it is about whoever has the policy")
     for name, positive, negative in (
-        ("Principal", given.principal, given.not_principal),
+        ("Principal", "*" if identity else given.principal, given.not_principal),
         ("Action", given.action, given.not_action),
         ("Resource", given.resource, given.not_resource),
     ):
@@ -393,11 +417,12 @@ def _read_statement(given: _StatementText) -> Statement:
     actions = _listed(given.action or given.not_action or [])
     resources = _listed(given.resource or given.not_resource or [])
     for action in actions:
-        check_action(action)
+        if not (identity and _OF_ANOTHER_SERVICE(action)):
+            check_action(action)
     return Statement(
         allow=given.effect == "Allow",
-        principals=_read_principals(given.principal or given.not_principal or ""),
-        not_principals=given.principal is None,
+        principals=_read_principals("*" if identity else given.principal or given.not_principal or ""),
+        not_principals=not identity and given.principal is None,
         actions=_any_of([_glob_lower(name) for name in actions]),
         not_actions=given.action is None,
         resources=_any_of([_glob(resource) for resource in resources]),

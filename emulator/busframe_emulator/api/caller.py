@@ -32,11 +32,12 @@ class Caller:
         base_url: scheme and authority as the caller sees them, without a slash at the end.
         arn: of the user or role; of the account itself if nobody said.
         actions: what it may do at all, such as "sqs:Send*"; None for everything. Of matter to `access` only.
+        policy: the IAM policy that says so, as JSON; None for everything. The same.
         sender: SenderId of the messages it sends.
         trace_header: of the HTTP request, for the messages it sends; None for most.
     """
 
-    __slots__ = ("_addresses", "account", "actions", "arn", "base_url", "region", "sender", "trace_header")
+    __slots__ = ("_addresses", "account", "actions", "arn", "base_url", "policy", "region", "sender", "trace_header")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Caller:
         base_url: str,
         arn: str | None = None,
         actions: tuple[str, ...] | None = None,
+        policy: str | None = None,
         access_key: str = "",
     ) -> None:
         self.region = region
@@ -53,6 +55,7 @@ class Caller:
         self.base_url = base_url
         self.arn = arn or f"arn:aws:iam::{account}:root"
         self.actions = actions
+        self.policy = policy
         self.sender = _sender_of_role(arn) or _identifier("AIDA", arn or f"{account}/{access_key}")
         self.trace_header: str | None = None
         self._addresses: dict[str, QueueAddress] = {}

@@ -57,8 +57,9 @@ class Guard:
     def _ask(self, engine: Engine, caller: Caller, now_us: int, request: actions.Input, source_ip: str) -> None:
         """Raise the refusal if the caller may not do this, or sets a policy that could not be enforced."""
         facts = self._facts(caller, now_us, source_ip)
+        own = None if caller.policy is None else access.read_identity_policy(caller.policy)
         for action, queue in _parts(engine, now_us, caller, request):
-            asked = access.AccessRequest(caller.arn, caller.account, action, queue, caller.actions, facts)
+            asked = access.AccessRequest(caller.arn, caller.account, action, queue, caller.actions, facts, own)
             decision = access.decide(_policy_of(engine, now_us, asked), asked)
             if decision is not access.Decision.ALLOWED:
                 raise access.refusal(decision, asked)

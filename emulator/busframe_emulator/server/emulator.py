@@ -87,7 +87,7 @@ class EmulatorServer:
         seed: int | None = None,
         script: Script | None = None,
     ) -> None:
-        limited = [key.access_key for key in keys.keys if key.actions is not None] if keys is not None else []
+        limited = [key.access_key for key in keys.keys if key.limited] if keys is not None else []
         if limited and not enforce_policies:
             raise ValueError(
                 f"the key {limited[0]} is limited to some actions, which needs policies to be enforced: "

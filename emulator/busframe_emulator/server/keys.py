@@ -8,6 +8,7 @@ account = "111111111111"
 user = "alice"                 # optional; or arn = "arn:aws:iam::111111111111:role/worker"
 session_token = "..."          # optional: has to come with the key
 actions = ["sqs:SendMessage"]  # optional: all that the user may do; needs --enforce-policies
+policy = "worker.json"         # optional: an IAM policy, in a file beside this one; needs --enforce-policies
 
 Before the first there may be `regions = ["us-east-1"]`: those that are served.
 """
@@ -43,6 +44,7 @@ class _KeyText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arn: str | None = None
     session_token: str | None = None
     actions: list[str] | None = None
+    policy: str | None = None
 
 
 class _KeysText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +61,7 @@ def read_keys(path: str | PathLike[str]) -> Keys:
     try:
         given = msgspec.convert(tomllib.loads(Path(path).read_text()), _KeysText)
         return Keys(
-            keys=[_read_key(access_key, key) for access_key, key in given.keys.items()],
+            keys=[_read_key(access_key, key, Path(path).parent) for access_key, key in given.keys.items()],
             regions=None if given.regions is None else frozenset(given.regions),
         )
     except OSError as error:
@@ -68,10 +70,11 @@ def read_keys(path: str | PathLike[str]) -> Keys:
         raise KeysError(f"{path}: {error}") from error
 
 
-def _read_key(access_key: str, given: _KeyText) -> Key:
+def _read_key(access_key: str, given: _KeyText, folder: Path) -> Key:
     arn = given.arn if given.user is None else f"arn:aws:iam::{given.account}:user/{given.user}"
     try:
         _check_key(access_key, given, arn)
+        policy = None if given.policy is None else _read_policy(folder / given.policy)
     except ValueError as error:
         raise ValueError(f"keys.{access_key}: {error}") from error
     return Key(
@@ -81,7 +84,21 @@ def _read_key(access_key: str, given: _KeyText) -> Key:
         arn=arn,
         session_token=given.session_token,
         actions=None if given.actions is None else tuple(given.actions),
+        policy=policy,
     )
+
+
+def _read_policy(path: Path) -> str:
+    from busframe_emulator.api.access import read_identity_policy  # as below
+
+    try:
+        text = path.read_text()
+        read_identity_policy(text)
+    except OSError as error:
+        raise ValueError(f"policy {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ValueError(f"policy {path}: {error}") from error
+    return text
 
 
 def _check_key(access_key: str, given: _KeyText, arn: str | None) -> None:

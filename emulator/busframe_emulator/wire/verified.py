@@ -29,6 +29,7 @@ class Key:
         arn: of the user or role that it belongs to; None for the account itself.
         session_token: that has to come with it; None for a key without one.
         actions: what its owner may do, such as "sqs:SendMessage" or "sqs:Get*"; None for everything.
+        policy: an IAM policy that says what its owner may do to which queues, as JSON; None for everything.
     """
 
     access_key: str
@@ -37,6 +38,12 @@ class Key:
     arn: str | None = None
     session_token: str | None = field(default=None, repr=False)
     actions: tuple[str, ...] | None = None
+    policy: str | None = field(default=None, repr=False)
+
+    @property
+    def limited(self) -> bool:
+        """Whether its owner may not do everything."""
+        return self.actions is not None or self.policy is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +102,7 @@ class VerifiedCallers:
                 base_url=base_url(self._public_url, host),
                 arn=key.arn,
                 actions=key.actions,
+                policy=key.policy,
             )
             if len(host) <= _REMEMBERED_CHARACTERS_MAX:
                 if len(self._seen) >= _REMEMBERED_MAX:
