@@ -9,29 +9,24 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from busframe.errors import InvalidArgumentError
+from busframe.message import QueueName
 from busframe_sqs.settings import SqsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from busframe.config import BackendUrl
-    from busframe.message import QueueName
     from busframe.topology.access import Access
 
 _ACCOUNT: Final = re.compile(r"[0-9]{12}|\*")
 
 _SEND: Final = ("GetQueueUrl", "SendMessage")
-_CONSUME: Final = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "ReceiveMessage")
-_PROVISION: Final = (
-    "CreateQueue",
-    "GetQueueAttributes",
-    "GetQueueUrl",
-    "ListQueueTags",
-    "SetQueueAttributes",
-    "TagQueue",
-    "UntagQueue",
-)
-_OPERATE: Final = (*_CONSUME, "DeleteQueue", "ListQueueTags", "PurgeQueue", "SendMessage")
+_CONSUME: Final = ("ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage")
+_COUNT: Final = ("GetQueueAttributes", "GetQueueUrl")
+_LOOK: Final = (*_COUNT, "ListQueueTags")
+# Tags are struck out if the plan has none; written only where a queue is made like another that has some.
+_PROVISION: Final = ("CreateQueue", *_LOOK, "SetQueueAttributes", "UntagQueue")
+_OPERATE: Final = (*_PROVISION, *_CONSUME, "DeleteQueue", "PurgeQueue", "SendMessage", "TagQueue")
 
 
 def access_policies(url: BackendUrl, access: Access, *, account: str) -> Mapping[str, Any]:
@@ -46,22 +41,33 @@ def access_policies(url: BackendUrl, access: Access, *, account: str) -> Mapping
     if not _ACCOUNT.fullmatch(account):
         raise InvalidArgumentError("account", account, "twelve digits, or '*' for any account")
     writer = _Writer(settings, account)
-    everything = sorted({*access.provisioned, *access.published_to, *access.consumed})
+    own = QueueName(f"{access.own_prefix}*")
+    list_queues = writer.statement("List", ("sqs:ListQueues",), ["*"])  # it is about no queue
     return {
         "worker": writer.policy(
             writer.queues("Consume", _CONSUME, access.consumed),
+            writer.queues("Look", _LOOK, [*access.consumed, *access.buried_in]),
             # To its own queues too: a delay longer than the longest of SQS is waited for in parts.
-            writer.queues("PutBack", _SEND, [*access.consumed, *access.buried_in]),
+            writer.queues("PutBack", ("SendMessage",), [*access.consumed, *access.buried_in]),
             writer.large_bodies("GetObject", "PutObject"),
         ),
         "publisher": writer.policy(writer.queues("Send", _SEND, access.published_to), writer.large_bodies("PutObject")),
-        "provisioner": writer.policy(writer.queues("Provision", _PROVISION, access.provisioned)),
+        "provisioner": writer.policy(
+            writer.queues("Provision", _PROVISION, access.provisioned),
+            writer.queues("Count", _COUNT, _besides(own, access.listed)),
+            list_queues,
+        ),
         "operator": writer.policy(
-            writer.queues("Operate", _OPERATE, everything),
-            writer.statement("List", ("sqs:ListQueues",), ["*"]),
+            writer.queues("Operate", _OPERATE, _besides(own, [*access.provisioned, *access.listed])),
+            list_queues,
             writer.large_bodies("GetObject", "PutObject"),
         ),
     }
+
+
+def _besides(own: QueueName, queues: Sequence[QueueName]) -> list[QueueName]:
+    """A pattern, and the queues that it does not match."""
+    return [own, *sorted({queue for queue in queues if not queue.startswith(own[:-1])})]
 
 
 class _Writer:

@@ -54,6 +54,11 @@ def url_of(arguments: Namespace) -> str:
     return url
 
 
+def recipients_of(arguments: Namespace) -> str | None:
+    """The recipient list's URL, if the option or the environment names one."""
+    return arguments.recipients or _from_environment(RECIPIENTS_VARIABLE)
+
+
 def bus_of(arguments: Namespace) -> Bus:
     """The program's bus, or, where none is named, one that subscribes to nothing."""
     name: str | None = arguments.app
@@ -73,7 +78,7 @@ async def connected(
         provision: see `Bus.connect`.
     """
     url = url_of(arguments)
-    recipients: str | None = arguments.recipients or _from_environment(RECIPIENTS_VARIABLE)
+    recipients = recipients_of(arguments)
     async with bus.connect(url, recipients=recipients, inbox=inbox, provision=provision) as live:
         yield live
 

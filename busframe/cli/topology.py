@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from busframe.bus import Bus
 from busframe.cli import topology_views as views
-from busframe.cli.connecting import add_app, add_connection, bus_of, connected, url_of
+from busframe.cli.connecting import add_app, add_connection, bus_of, connected, recipients_of, url_of
 from busframe.cli.output import complain, say, say_json
 from busframe.cli.running import DONE, EXIT_CODES, FOUND, run
 from busframe.config import BackendUrl
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `busframe topology ...` and return its exit code (see `busframe.cli.running`)."""
     parsed = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     command: Callable[[Namespace], Awaitable[int]] = parsed.command
-    return run(command, parsed)
+    return run(command, parsed, name=f"topology {parsed.name}")
 
 
 def _parser() -> ArgumentParser:
@@ -40,7 +40,7 @@ def _parser() -> ArgumentParser:
 
     def add(name: str, command: Callable[[Namespace], Awaitable[int]], text: str) -> ArgumentParser:
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=EXIT_CODES)
-        added.set_defaults(command=command)
+        added.set_defaults(command=command, name=name)
         add_connection(added)
         return added
 
@@ -136,7 +136,7 @@ async def _apply(arguments: Namespace) -> int:
             return FOUND if findings else DONE
         left = await live.topology.apply(findings, removals=removals)
     for finding in left:
-        complain(f"busframe: left alone: {finding.kind}: {finding.queue}: {finding.detail}")
+        complain(f"busframe topology apply: left alone: {finding.kind}: {finding.queue}: {finding.detail}")
     return FOUND if left else DONE
 
 
@@ -144,7 +144,7 @@ async def _iam(arguments: Namespace) -> int:
     url, bus = BackendUrl.parse(url_of(arguments)), bus_of(arguments)
     write = policy_writer(url.scheme)
     rows: Sequence[Subscription] = ()
-    if arguments.recipients:
+    if recipients_of(arguments):
         async with connected(arguments, bus) as live:
             rows = await live.topology.subscriptions()
     policies = write(url, access_of(bus, rows, arguments.publishes), account=arguments.account)
@@ -187,14 +187,16 @@ async def _rename(topology: Topology, arguments: Namespace) -> None:
 
 
 async def _move(topology: Topology, arguments: Namespace) -> None:
-    complain("busframe: copies go to the new queue; waiting until the old one is empty (Ctrl-C leaves it draining)")
+    complain(
+        "busframe topology move: copies go to the new queue; waiting for the old one to be empty (Ctrl-C leaves it draining)"
+    )
     views.say_left(await topology.move(arguments.group, arguments.queue, arguments.event, carry=not arguments.no_carry))
 
 
 async def _unsubscribe(topology: Topology, arguments: Namespace) -> None:
     wait = not arguments.no_wait
     if wait:
-        complain("busframe: waiting until its queue is empty (Ctrl-C leaves it draining)")
+        complain("busframe topology unsubscribe: waiting until its queue is empty (Ctrl-C leaves it draining)")
     left = await topology.unsubscribe(
         arguments.group,
         arguments.event,

@@ -1,8 +1,13 @@
 """Which queues each role of a system needs, and for what: from this a backend writes policies for its broker.
 
-Four roles, so that no process may do what it does not do: a *worker* runs a program's handlers, a *publisher* sends, a
-*provisioner* makes and changes queues when a program is rolled out, an *operator* looks after them. What handlers send
-makes their worker a publisher too.
+Four roles, so that no process may do what it does not do. What handlers send makes their worker a publisher too.
+
+    worker         runs a program's handlers, after looking that their queues are there as they should be
+    publisher      sends
+    provisioner    compares program, recipient list and queues, and makes and changes queues, when a program is rolled
+                   out; it removes nothing, and sees no message
+    operator       does that too, and all else: looks at queues, moves and unsubscribes groups, removes queues that are
+                   drained or nobody's, replays and drops dead letters
 """
 
 from __future__ import annotations
@@ -32,12 +37,18 @@ class Access:
         buried_in: the dead-letter queues of these, which workers send to, and operators read, refill from and empty.
         published_to: by publishers.
         provisioned: made and changed, dead-letter queues included.
+        listed: of all rows of the recipient list, whichever program's, with their dead-letter queues; comparing looks
+            at these too.
+        own_prefix: what names of the program's queues begin with, as far as they are not named by hand. Comparing looks
+            for more of them, operators remove those, and move groups to new ones.
     """
 
     consumed: Sequence[QueueName]
     buried_in: Sequence[QueueName]
     published_to: Sequence[QueueName]
     provisioned: Sequence[QueueName]
+    listed: Sequence[QueueName]
+    own_prefix: str
 
 
 class WritesPolicies(Protocol):
@@ -62,18 +73,21 @@ def access_of(registry: Registry, rows: Sequence[Subscription], topics: Sequence
     """
     groups = registry.groups.values()
     targets = [row.queue for row in rows if topics is None or row.topic in topics]
-    targets += [
-        group.queue
-        for group in groups
-        if any(topics is None or name in topics for name in group.handlers) and not group.name
-    ]
+    # The program's own as well: they are not in the list before the first rollout, which is when policies are written.
+    targets += [group.queue for group in groups if any(topics is None or name in topics for name in group.handlers)]
     queues = [group.queue for group in groups]
     return Access(
         consumed=sorted(set(queues)),
         buried_in=sorted({dead_queue(queue) for queue in queues}),
         published_to=sorted(set(targets)),
-        provisioned=sorted({name for queue in queues for name in (queue, dead_queue(queue))}),
+        provisioned=_with_dead(queues),
+        listed=_with_dead([row.queue for row in rows]),
+        own_prefix=f"{registry.name}-",
     )
+
+
+def _with_dead(queues: Sequence[QueueName]) -> list[QueueName]:
+    return sorted({name for queue in queues for name in (queue, dead_queue(queue))})
 
 
 def policy_writer(scheme: str) -> WritesPolicies:

@@ -218,7 +218,17 @@ def test_iam_prints_the_least_each_role_needs(asked: Asked) -> None:
     assert "sqs:CreateQueue" in provisioned["Action"]
     assert "sqs:DeleteQueue" not in provisioned["Action"]
     one = json.loads(asked("iam", "shop_app:bus", "--url", "sqs://cn-north-1", "--role", "publisher")[1])
-    assert one["Statement"][0]["Resource"] == ["arn:aws-cn:sqs:cn-north-1:*:shop-invoice-print"]
+    # Before anything is rolled out: the list is empty, or none is named.
+    queues = ("shop-billing", "shop-invoice-print", "shop-shipping")
+    assert one["Statement"][0]["Resource"] == [f"arn:aws-cn:sqs:cn-north-1:*:{queue}" for queue in queues]
+
+
+def test_iam_reads_the_list_that_the_environment_names(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked("apply", "shop_app:bus")
+    assert asked("move", "shop/billing", "bills")[0] == DONE
+    monkeypatch.setenv("BUSFRAME_RECIPIENTS", "sqlite:///shop.db")
+    policy = json.loads(asked("iam", "shop_app:bus", "--url", "sqs://eu-west-1", "--role", "publisher")[1])
+    assert "arn:aws:sqs:eu-west-1:*:bills" in policy["Statement"][0]["Resource"]
 
 
 @pytest.mark.parametrize(
@@ -243,6 +253,7 @@ def test_wrong_use_is_explained_in_a_line_and_exits_with_2(asked: Asked, argumen
     code, _, complaints = asked(*arguments)
     assert code == MISUSED
     assert complaint in complaints
+    assert complaints.startswith(f"busframe topology {arguments[0]}: ")
     assert complaints.count("\n") == 1
 
 
