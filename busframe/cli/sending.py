@@ -49,7 +49,8 @@ def send(arguments: list[str] | None = None) -> int:
     raw.add_argument("--deduplication-id", metavar="TEXT", help="for an ordered queue")
     _add_options(parser)
     parsed = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
-    return run(_send, parsed, name="send")
+    parsed.name = "send"
+    return run(_send, parsed, name=parsed.name)
 
 
 def publish(arguments: list[str] | None = None) -> int:
@@ -68,7 +69,8 @@ def publish(arguments: list[str] | None = None) -> int:
     )
     _add_options(parser)
     parsed = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
-    return run(_publish, parsed, name="publish")
+    parsed.name = "publish"
+    return run(_publish, parsed, name=parsed.name)
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -208,7 +210,7 @@ async def _send_all(
     await stream.send_lines()
     if stream.failure is not None:
         number, error = stream.failure
-        complain(f"busframe: stopped at line {number}, after sending {stream.count}")
+        complain(f"busframe {arguments.name}: stopped at line {number}, after sending {stream.count}")
         raise error
     if not arguments.json:
         say(f"{stream.count} sent")

@@ -188,7 +188,8 @@ async def _rename(topology: Topology, arguments: Namespace) -> None:
 
 async def _move(topology: Topology, arguments: Namespace) -> None:
     complain(
-        "busframe topology move: copies go to the new queue; waiting for the old one to be empty (Ctrl-C leaves it draining)"
+        "busframe topology move: copies go to the new queue; waiting for the old one to be empty "
+        "(Ctrl-C leaves it draining)"
     )
     views.say_left(await topology.move(arguments.group, arguments.queue, arguments.event, carry=not arguments.no_carry))
 
