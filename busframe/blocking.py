@@ -74,7 +74,11 @@ class BlockingLive:
 
     @contextmanager
     def running(self, *, drain_s: float | None = None) -> Generator[None, None, None]:
-        """Run the registry's handlers, on the connection's own loop, for as long as the context lasts, then drain."""
+        """Run the registry's handlers, on the connection's own loop, for as long as the context lasts, then drain.
+
+        Args:
+            drain_s: as `Live.running`; None is its default.
+        """
         run = self._live.running() if drain_s is None else self._live.running(drain_s=drain_s)
         with self._portal.wrap_async_context_manager(run):
             yield

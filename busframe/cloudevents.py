@@ -69,6 +69,11 @@ class CloudEvents:
     def write(self, headers: Headers, body: str, form: Form) -> str:
         """Write an event around a body.
 
+        Args:
+            headers: the bus's and the application's own, which become attributes.
+            body: the payload, as it would travel without an envelope.
+            form: what the body is: "json" stands in the event as it is, "text" as a string, "bytes" as base64.
+
         Raises:
             InvalidArgumentError: a header of the application has a name that no attribute can have.
         """

@@ -222,6 +222,7 @@ class PublishError(BusframeError):
 
         Raises:
             PublishError: some still have none; it can be retried in its turn.
+            ConfigurationError: the error was made by hand: no publish stands behind it.
         """
         if self._again is None:
             raise ConfigurationError("this error does not know what was published")

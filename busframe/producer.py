@@ -20,9 +20,9 @@ class Producer(Protocol):
     """
 
     async def publish(self, event: Event, **options: Unpack[SendOptions]) -> Sequence[QueueName]:
-        """Put a copy of an event on the queue of every group that subscribed to it."""
+        """Put a copy of an event on the queue of every group that subscribed to it. As `Live.publish`."""
         ...
 
     async def send(self, command: Command, **options: Unpack[SendOptions]) -> MessageId:
-        """Put a command on its owner's queue."""
+        """Put a command on its owner's queue. As `Live.send`."""
         ...

@@ -196,7 +196,12 @@ class Live(Sending):
                 run.stop.set()
 
     async def serve(self, *, drain_s: float = DRAIN_S, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Run the registry's handlers until cancelled, then drain: for `await task_group.start(live.serve)`."""
+        """Run the registry's handlers until cancelled, then drain: for `await task_group.start(live.serve)`.
+
+        Args:
+            drain_s: as for `running`.
+            task_status: told when the handlers run.
+        """
         async with self.running(drain_s=drain_s):
             task_status.started()
             await anyio.sleep_forever()
@@ -208,6 +213,10 @@ class Live(Sending):
 
         For the main thread of a worker process. A second signal ends the drain: handlers are cancelled and their
         messages given back. A third has its usual effect.
+
+        Args:
+            drain_s: as for `running`.
+            task_status: told when the handlers run.
         """
         first = await self.work(signals=True, drain_s=drain_s, task_status=task_status)
         assert first is not None  # noqa: S101 - nothing else ends it
@@ -317,6 +326,7 @@ class Live(Sending):
             drain_s: see above.
 
         Raises:
+            InvalidArgumentError: an event without a group, a command with one, or what `Bus.subscribe` refuses.
             ConfigurationError: on entering: handlers of this bus consume the queue already.
         """
         declared = message_type(kind)

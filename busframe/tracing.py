@@ -70,6 +70,10 @@ def enter_trace(trace: TraceContext | None) -> None:
 def within_trace(traceparent: str, tracestate: str | None = None) -> Generator[None, None, None]:
     """Have the messages sent inside belong to a trace, such as that of the HTTP request being answered.
 
+    Args:
+        traceparent: the header of that name: `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`.
+        tracestate: the header of that name, passed on as it is; None if there is none.
+
     Raises:
         InvalidArgumentError: `traceparent` is not one.
     """

@@ -100,7 +100,14 @@ class Lab(Sending):
         return round(runtime.now_s(), 6)
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass: whatever is due meanwhile happens, and what is due at the end of it."""
+        """Let time pass: whatever is due meanwhile happens, and what is due at the end of it.
+
+        Args:
+            seconds: of virtual time, 0 or more.
+
+        Raises:
+            InvalidArgumentError: they are negative or not finite.
+        """
         if not 0 <= seconds < float("inf"):
             raise InvalidArgumentError("seconds", seconds, "0 or more, finite")
         await runtime.sleep(self.now_s + seconds + _INSTANT_S - runtime.now_s())
@@ -140,7 +147,11 @@ class Lab(Sending):
         return [call.payload for call in self.attempts(handler)]
 
     def attempts(self, handler: Callable[Concatenate[T, ...], Awaitable[None]]) -> list[Call[T]]:
-        """The same with what came of each."""
+        """The same with what came of each.
+
+        Raises:
+            InvalidArgumentError: the function is no handler of the bus.
+        """
         known = [one.function for group in self._registry.groups.values() for one in group.all_handlers]
         if handler not in known:
             names = ", ".join(sorted({name_of(function) for function in known})) or "none"

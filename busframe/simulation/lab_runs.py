@@ -68,6 +68,9 @@ def lab(
         workers: how many programs run the handlers of each bus. In a hostile world they are stopped and killed, too.
         backend: the event loop; "both" tries one after the other.
         threads: "forbid" refuses what is to run in a thread, "inline" runs it in place.
+
+    Raises:
+        InvalidArgumentError: there are both `seed` and `seeds`, or no workers.
     """
     if seed is not None and seeds is not None:
         raise InvalidArgumentError("seeds", seeds, "None where there is a seed")

@@ -108,8 +108,11 @@ class Sim:
             name: of the node, or, with `count`, of `name[0]`, `name[1]`, ...
             program: a bus, whose handlers are run; or an async function of an `Incarnation`, whose `backend` is its way
                 to the broker. When it returns, the node ends; when it raises, it is started again.
-            count: how many nodes run it.
+            count: how many nodes run it; 1 or more.
             mortal: the adversary may stop and kill it.
+
+        Raises:
+            InvalidArgumentError: the count is less.
         """
         if count < 1:
             raise InvalidArgumentError("count", count, "1 or more")
@@ -153,6 +156,10 @@ class Sim:
         """Say that the work of `key` has had its effect on the world: money moved, a mail sent.
 
         On a node that was killed nothing happens: its power is cut.
+
+        Args:
+            key: what was to be done, as `accepted` was told of it.
+            text: for the timeline, beside the key.
         """
         self._note("effect", key, text)
 
@@ -161,11 +168,21 @@ class Sim:
         self._note("note", None, text)
 
     def state(self, name: str, value: object) -> None:
-        """Tell what something has come to at the end. It should be what it is in a calm world (`convergence`)."""
+        """Tell what something has come to at the end. It should be what it is in a calm world (`convergence`).
+
+        Args:
+            name: of that thing.
+            value: what is compared, by `==`.
+        """
         self._states[name] = value
 
     def sometimes(self, name: str, condition: object) -> None:
-        """Say what should be true in some run at least: without it the simulation may be trying nothing."""
+        """Say what should be true in some run at least: without it the simulation may be trying nothing.
+
+        Args:
+            name: of it, in the report.
+            condition: whether it is true in this run; once is enough.
+        """
         self._sometimes[name] = self._sometimes.get(name, False) or bool(condition)
 
     def buggify(self, label: str) -> bool:

@@ -128,7 +128,16 @@ def replay(
     checks: Sequence[Check] = DEFAULT_CHECKS,
     threads: Threads = "forbid",
 ) -> Run:
-    """Run a scenario once, exactly as a script says, and give back the run, whatever came of it. The bus logs."""
+    """Run a scenario once, exactly as a script says, and give back the run, whatever came of it. The bus logs.
+
+    Args:
+        scenario: as for `simulate`, and so are `backend`, `checks` and `threads`.
+        script: what happens; nothing else does.
+        seed: of what the program itself leaves to chance.
+        backend: the same.
+        checks: the same.
+        threads: the same.
+    """
     setting = Setting(scenario=scenario, backend=backend, checks=checks, threads=threads)
     calm = try_calmly(setting).outcome
     return try_script(replace(setting, logs=True), script, seed, calm=calm)

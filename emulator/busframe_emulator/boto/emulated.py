@@ -84,19 +84,28 @@ class EmulatedSqs:
     def client(
         self, *, region_name: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT, config: Config | None = None
     ) -> Any:
-        """A new boto3 client."""
+        """A new boto3 client.
+
+        Args:
+            region_name: of its queues: the same names in another are other queues.
+            account: twelve digits; likewise.
+            config: of botocore, such as its retries; None is botocore's own.
+        """
         client = make_client(region_name=region_name, account=account, config=config)
         client.meta.events.register_last(_EVENT, self._hook.handle)
         return client
 
     def session(self, *, region_name: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT) -> Any:
-        """A new boto3 session. Its SQS clients and resources come here; those of other services go to AWS as ever."""
+        """A new boto3 session. Its SQS clients and resources come here; those of other services go to AWS as ever.
+
+        As `client` for the arguments.
+        """
         session = make_session(region_name=region_name, account=account)
         session.events.register_last(_EVENT, self._hook.handle)
         return session
 
     def resource(self, *, region_name: str = DEFAULT_REGION, account: str = DEFAULT_ACCOUNT) -> Any:
-        """A new boto3 resource."""
+        """A new boto3 resource. As `client` for the arguments."""
         return self.session(region_name=region_name, account=account).resource("sqs")
 
     def attach(self, target: Any) -> None:
@@ -117,7 +126,11 @@ class EmulatedSqs:
         self._detach.append(lambda: events.unregister(_EVENT, handler))
 
     def advance(self, seconds: float) -> None:
-        """Move the clock on: what becomes due has happened on return, and receives that wait are answered."""
+        """Move the clock on: what becomes due has happened on return, and receives that wait are answered.
+
+        Args:
+            seconds: 0 or more.
+        """
         self._driver.advance(seconds)
 
     def close(self) -> None:
@@ -137,7 +150,7 @@ def emulated_sqs(
     seed: int | None = None,
     script: Script | None = None,
 ) -> Generator[EmulatedSqs]:
-    """An `EmulatedSqs` that is closed when the block ends."""
+    """An `EmulatedSqs` that is closed when the block ends. As `EmulatedSqs` for the arguments."""
     sqs = EmulatedSqs(clock=clock, limits=limits, chooser=chooser, profile=profile, seed=seed, script=script)
     try:
         yield sqs

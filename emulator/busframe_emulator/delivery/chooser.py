@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Chooser(Protocol):
-    """Decides."""
+    """Decides wherever the contract of SQS leaves a choice; the head of this file lists the sites."""
 
     def ask(self, site: str, key: Key) -> int | None:
         """Choose at `site` for the occasion `key`. None is the calm answer. The same question has the same answer."""
@@ -47,7 +47,7 @@ class Calm:
     """In order, at once, no duplicates."""
 
     def ask(self, site: str, key: Key) -> int | None:  # noqa: ARG002 - it needs neither
-        """Answer None, always."""
+        """Answer None, always. See `Chooser.ask`."""
         return None
 
 

@@ -81,7 +81,13 @@ def stale_delete(queue: str, *, message: int, delivery: int | None = None) -> Fa
 
 
 def lag(queue: str, *, message: int, for_s: float) -> Fault:
-    """A message can be received only so many seconds after it was sent, up to 2, beyond its delay."""
+    """A message can be received only some time after it was sent, beyond its delay.
+
+    Args:
+        queue: its name.
+        message: the how manieth that came into the queue.
+        for_s: seconds, up to 2.
+    """
     return Late("send.lag", (queue, _count("message", message)), _time("for_s", for_s))
 
 
@@ -113,7 +119,7 @@ class receive:  # noqa: N801 - reads as the others do: f.receive("orders", nth=3
         return Late("recv.empty", (self._queue, self._nth), 1, when=self._when)
 
     def brings_at_most(self, count: int) -> Fault:
-        """It brings fewer messages than it could."""
+        """It brings fewer messages than it could: `count` at most."""
         return Late("recv.fewer", (self._queue, self._nth), _count("count", count), when=self._when)
 
     def takes_from_behind(self, places: int, *, slot: int = 0) -> Fault:
@@ -170,19 +176,19 @@ class call:  # noqa: N801 - reads as the others do: f.call("api", "send", nth=2)
         return self._fails(NetFault.TIMEOUT)
 
     def arrives_late(self, after_s: float) -> Fault:
-        """The request takes so long."""
+        """The request takes `after_s` seconds, more than 0."""
         return Late("net.request", self._key, _time("after_s", after_s), when=self._when)
 
     def answers_late(self, after_s: float) -> Fault:
-        """The answer takes so long; the effect is there before."""
+        """The answer takes `after_s` seconds, more than 0; the effect is there before."""
         return Late("net.answer", self._key, _time("after_s", after_s), when=self._when)
 
     def stands_still(self, for_s: float) -> Fault:
-        """From this call on the node makes no progress with its calls for so long, and its leases run on."""
+        """From this call on the node makes no progress with its calls for `for_s` seconds, and its leases run on."""
         return Late("node.pause", self._key, _time("for_s", for_s), when=self._when)
 
     def begins_outage(self, for_s: float) -> Fault:
-        """This call and all of its kind by this node are answered with 503 for so long."""
+        """This call and all of its kind by this node are answered with 503 for `for_s` seconds."""
         return Late("net.outage", self._key, _time("for_s", for_s), when=self._when)
 
     def _fails(self, fault: NetFault) -> Fault:
@@ -190,7 +196,11 @@ class call:  # noqa: N801 - reads as the others do: f.call("api", "send", nth=2)
 
 
 def batch_entry(node: str, *, nth: int, entry: int) -> Fault:
-    """One entry of the `nth` batch of a node fails, with nothing done for it; entries count from 0."""
+    """One entry of the `nth` batch of a node fails, with nothing done for it; entries count from 0, batches from 1.
+
+    Raises:
+        ValueError: `nth` or `entry` is less.
+    """
     if entry < 0:
         raise ValueError(f"entry: {entry!r} is not 0 or more")
     return Late("batch.partial", (node, _count("nth", nth), entry), 1)
@@ -200,17 +210,17 @@ def batch_entry(node: str, *, nth: int, entry: int) -> Fault:
 
 
 def crash(node: str, *, at_s: float, life: int = 1) -> Fault:
-    """A node of a simulation is killed so long after its `life`-th start: its clean-up has no effect."""
+    """A node of a simulation is killed `at_s` seconds after its `life`-th start: its clean-up has no effect."""
     return Late("node.crash", (node, _count("life", life)), _time("at_s", at_s))
 
 
 def stop(node: str, *, at_s: float, life: int = 1) -> Fault:
-    """A node of a simulation is stopped so long after its `life`-th start: its clean-up runs."""
+    """A node of a simulation is stopped `at_s` seconds after its `life`-th start: its clean-up runs."""
     return Late("node.stop", (node, _count("life", life)), _time("at_s", at_s))
 
 
 def restart(node: str, *, after_s: float, life: int = 1) -> Fault:
-    """A node that died or was stopped is started again after so long."""
+    """A node that died or was stopped, in its `life`-th life, is started again `after_s` seconds later."""
     return Late("node.restart", (node, _count("life", life)), _time("after_s", after_s))
 
 
@@ -253,15 +263,15 @@ class when:  # noqa: N801 - reads as the others do: f.when("effect", key=5).cras
         return Late("node.crash_on", (node, ANY, ANY), _delay(after_s), when=self._trigger)
 
     def stop(self, node: str, *, after_s: float = 0.0) -> Fault:
-        """A node of a simulation is stopped, at that very moment or so long after it."""
+        """A node of a simulation is stopped, at that very moment or `after_s` seconds after it."""
         return Late("node.stop_on", (node, ANY, ANY), _delay(after_s), when=self._trigger)
 
     def pause(self, node: str, *, for_s: float) -> Fault:
-        """A node of a simulation stands still for so long, from its next call on."""
+        """A node of a simulation stands still for `for_s` seconds, from its next call on."""
         return Late("node.pause", (node, ANY, ANY), _time("for_s", for_s), when=self._trigger)
 
     def call(self, node: str, operation: str) -> call:
-        """The next call of this kind by this node: `.lost_response()` and so on."""
+        """The next call of an operation, such as "SendMessage", by this node: `.lost_response()` and so on."""
         return call.after(self._trigger, node, operation)
 
     def receive(self, queue: str) -> receive:

@@ -51,7 +51,11 @@ class ThreadedServer:
         return self._server.port
 
     def advance(self, seconds: float) -> None:
-        """Move the emulator's clock on; on return all that became due has happened and answers are on their way."""
+        """Move the emulator's clock on; on return all that became due has happened and answers are on their way.
+
+        Args:
+            seconds: 0 or more.
+        """
 
         async def advance() -> None:
             self._server.advance(seconds)
@@ -103,7 +107,7 @@ def run_in_thread(
 ) -> ThreadedServer:
     """Start a server on a free port of the loopback address; it stops when the `with` block ends, or by `stop`.
 
-    Raises what `EmulatorServer` and its `start` raise.
+    Arguments as `EmulatorServer`, and it raises what that and its `start` raise.
     """
     return ThreadedServer(
         EmulatorServer(
