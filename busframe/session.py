@@ -256,7 +256,8 @@ class Live(Sending):
 
         Raises:
             InvalidArgumentError: one of the arguments is not allowed; nothing was run.
-            BackendError: with `until_empty`, the broker failed several times in a row.
+            BackendError: the broker failed: with `until_empty` several times in a row, with `time_max_s` so often at
+                its end, or ever since the start.
         """
         chosen = self._chosen(groups, concurrency)
         bounds = Bounds(consumers=len(chosen), deliveries_max=deliveries_max, until_empty=until_empty)
@@ -273,8 +274,11 @@ class Live(Sending):
             try:
                 await run.begun.wait()
                 task_status.started()
-                with anyio.move_on_after(time_max_s):
+                with anyio.move_on_after(time_max_s) as time:
                     await first_of(bounds.reached, watch.first)
+                if time.cancelled_caught:
+                    outages = [consumer.outage for consumer in run.consumers]
+                    bounds.error = next((outage for outage in outages if outage is not None), None)
             finally:
                 run.stop.set()
             tasks.start_soon(watch.hasten, run.consumers)

@@ -124,6 +124,11 @@ class Consumer:
         self._polls.cancel()
         self._drain.cancel()
 
+    @property
+    def outage(self) -> Exception | None:
+        """Why nothing can be received; see `Polling.outage`."""
+        return self._polling.outage
+
     def health(self, *, stuck_after_s: float, stale_after_s: float) -> ConsumerHealth:
         """Tell how it is; for the arguments see `Live.health`."""
         return consumer_health(

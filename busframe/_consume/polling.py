@@ -103,6 +103,21 @@ class Polling:
         self.due_s = now_s + wait_s
         return wait_s
 
+    @property
+    def outage(self) -> Exception | None:
+        """The last error, if it is more than a hiccup; see `is_outage`."""
+        return self.error if is_outage(self.failures, ever_good=self.good_s is not None) else None
+
     def stop(self) -> None:
         """No more polls."""
         self.state = "stopped"
+
+
+def is_outage(failures: int, *, ever_good: bool) -> bool:
+    """Whether a run that ends now has to say that the broker failed.
+
+    Args:
+        failures: polls that failed since the last good one.
+        ever_good: there was a good one.
+    """
+    return failures >= FAILED_AFTER or (failures > 0 and not ever_good)

@@ -28,7 +28,7 @@ exit codes:
   1    an end is reached, and messages were given back or dead-lettered on the way;
        or workers died too often, or had to be killed
   2    wrong use: arguments, URL, or a program that cannot be connected as it is
-  3    the broker failed or refused
+  3    the broker failed or refused: at the start, or so that nothing could be received when an end was reached
   130  interrupted while starting
 
 signals: SIGTERM and SIGINT drain; a second ends the drain, and messages in hand are given back; a third kills.

@@ -25,6 +25,7 @@ class Slot:
         ready: set when the worker has begun to handle messages; another event for each worker.
         renewed: set when the next worker takes the place; the same.
         report: what it last said of itself.
+        died_with: the exit code of the last, if it died and no other has begun to work yet.
         tired: why it wants to be replaced.
         ended: what it said when it ended; None if it did not.
         link: the line to it; None between two.
@@ -39,6 +40,7 @@ class Slot:
         self.state = "starting"
         self.restarts = 0
         self.failures = 0
+        self.died_with: int | None = None
         self.renewed = anyio.Event()
         self.link: Link | None = None
         self.samples: tuple[Family, ...] = ()

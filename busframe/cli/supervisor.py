@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from busframe import runtime
+from busframe._consume.polling import is_outage
 from busframe._consume.signals import first_of
 from busframe.cli.changes import changed_files
 from busframe.cli.endpoint import serving
@@ -152,6 +153,7 @@ class Supervisor:
                 slot.failures = 0
                 slot.restarts += 1
                 continue
+            slot.died_with = code
             slot.failures = slot.failures + 1 if runtime.now_s() - began_s < SOON_S else 1
             if not await self._may_start_again(slot, code, tasks):
                 break
@@ -201,6 +203,7 @@ class Supervisor:
     def _hear(self, slot: Slot, line: Mapping[str, Any]) -> None:
         if "ready" in line:
             slot.state = "running"
+            slot.died_with = None
             slot.ready.set()
         if "report" in line:
             slot.report = line["report"]
@@ -268,7 +271,18 @@ class Supervisor:
     async def _stop_after(self, seconds: float, tasks: TaskGroup) -> None:
         await runtime.sleep(seconds)
         _log.info("%g s are over: draining", seconds)
+        for slot in self._slots:
+            self._note_outage(slot)
         self._stop(tasks)
+
+    def _note_outage(self, slot: Slot) -> None:
+        """Take care that a run whose time is over does not end well if nothing could be received."""
+        if slot.died_with is not None:  # and nobody has begun to work in its place
+            self._note(FAILED if slot.died_with == FAILED else FOUND)
+        for consumer in () if slot.report is None else slot.report["consumers"]:
+            if is_outage(consumer["failures"], ever_good=consumer["good_poll_s"] is not None):
+                _log.error("worker %d: %s: polls fail: %s", slot.number, consumer["queue"], consumer["error"])
+                self._note(FAILED)
 
     def _stop(self, tasks: TaskGroup) -> None:
         """Tell all workers to drain, those excepted that have been told: a second signal would end their drain."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -145,6 +146,30 @@ async def test_a_run_that_is_to_end_gives_up_on_a_broker_that_fails() -> None:
         with pytest.raises(UnavailableError):
             await live.work(until_empty=True)
         assert anyio.current_time() - began_s < 60
+
+
+async def test_a_run_whose_time_is_over_tells_if_the_broker_never_answered() -> None:
+    shop = Shop()
+    async with connected(shop.bus) as (live, backend):
+        backend.fail("receive", *[AccessDeniedError("no")] * 100)
+        with pytest.raises(AccessDeniedError):
+            await live.work(time_max_s=0.1)
+        with pytest.raises(AccessDeniedError):
+            await live.work(time_max_s=0.1, until_empty=True)
+
+
+async def test_a_run_whose_time_is_over_tells_of_an_outage_and_not_of_a_hiccup() -> None:
+    async def work(failures: int) -> None:
+        shop = Shop()
+        async with connected(shop.bus) as (live, backend), anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(live.work, groups=["shipping"], time_max_s=30))
+            await anyio.sleep(21)  # one poll has come back with nothing
+            backend.fail("receive", *[UnavailableError("no")] * failures)
+            await live.publish(OrderPlaced("1"))
+
+    await work(2)
+    with pytest.RaisesGroup(UnavailableError):
+        await work(100)
 
 
 async def test_a_run_that_is_to_end_outlives_a_few_failures() -> None:

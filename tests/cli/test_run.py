@@ -70,6 +70,15 @@ def test_max_time_ends_it(asked: Asked) -> None:
     assert asked("run", "shop_app:bus", "--max-time", "0.2")[0] == DONE
 
 
+@pytest.mark.parametrize("more", [(), ("--drain",), ("--loop", "trio")])
+def test_max_time_exits_with_3_if_nothing_could_be_received(asked: Asked, more: tuple[str, ...]) -> None:
+    nowhere = ("--url", "sqlite:///new.db", "--provision", "assume")
+    code, out, complaints = asked("run", "shop_app:bus", "--max-time", "0.3", *nowhere, *more)
+    assert (code, out) == (FAILED, "")
+    assert "busframe run: " in complaints
+    assert "is not there" in complaints
+
+
 def test_some_groups_only_on_trio_too(asked: Asked, folder: Path) -> None:
     publish(asked, "1")
     assert asked("send", "shop_app:bus", "shop.invoice.print", '{"order": "1"}')[0] == DONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,7 +18,7 @@ from urllib.request import urlopen
 import pytest
 from cli.shop import APP, process_of
 
-from busframe.cli.running import DONE, FOUND, MISUSED
+from busframe.cli.running import DONE, FAILED, FOUND, MISUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -242,6 +243,58 @@ def test_max_time_ends_several_workers_too(asked: Asked, folder: Path) -> None:
         code, out = run.end()
     assert code == DONE
     assert out.startswith("QUEUE")
+
+
+@pytest.mark.parametrize("more", [[], ["--drain"]])
+def test_max_time_exits_with_3_if_no_worker_could_receive(asked: Asked, folder: Path, more: list[str]) -> None:
+    assert asked
+    nowhere = ["--url", "sqlite:///new.db", "--provision", "assume"]
+    with running(folder, "--max-time", "3", "--workers", "2", *nowhere, *more) as run:
+        assert run.end()[0] == FAILED
+    assert "shop-billing: polls fail: " in "".join(run.said)
+
+
+def test_max_time_exits_with_3_if_no_worker_could_start(asked: Asked, folder: Path) -> None:
+    assert asked
+    (folder / "other.db").write_text("Dear diary, " * 100)
+    with running(folder, "--max-time", "3", "--workers", "2", "--url", "sqlite:///other.db") as run:
+        assert run.end()[0] == FAILED
+
+
+def replaced(folder: Path, *recycling: str, at_least: int) -> str:
+    """Run with recycling until so many workers have been there; gives its log."""
+    with running(folder, "--group", "billing", "--workers", "2", *recycling) as run:
+        for _ in range(at_least):
+            run.wait_for("is process")
+        code, _ = run.end(signal.SIGTERM)
+    assert code == DONE
+    return "".join(run.said)
+
+
+def test_workers_are_recycled_when_they_have_lived_so_long(asked: Asked, folder: Path) -> None:
+    orders = publish(asked, 50)
+    said = replaced(folder, "--recycle-s", "1.5", at_least=4)
+    assert re.search(r"worker \d after \d+ s: replacing it", said)
+    assert Counter(order for order, _ in log(folder, "done")) == Counter(orders)
+
+
+def test_workers_are_recycled_when_they_have_grown_so_large(asked: Asked, folder: Path) -> None:
+    orders = publish(asked, 50)
+    # Python with the program in it takes more than ten and less than a thousand MiB.
+    said = replaced(folder, "--recycle-rss-mb", "10", at_least=4)
+    assert re.search(r"worker \d after \d+ MiB: replacing it", said)
+    assert Counter(order for order, _ in log(folder, "done")) == Counter(orders)
+
+
+def test_workers_that_stay_young_and_small_are_left_alone(asked: Asked, folder: Path) -> None:
+    orders = publish(asked, 100, customer="slow")
+    options = ("--workers", "2", "--recycle-s", "3600", "--recycle-rss-mb", "4000")
+    with running(folder, "--group", "billing", *options) as run:
+        until(lambda: {order for order, _ in log(folder, "done")} == set(orders))
+        code, _ = run.end(signal.SIGTERM)
+    assert code == DONE
+    assert "replacing it" not in "".join(run.said)
+    assert "".join(run.said).count("is process") == 2
 
 
 def test_workers_are_recycled_one_at_a_time(asked: Asked, folder: Path) -> None:
