@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -14,7 +14,7 @@ from busframe.ledger import Ledger
 from busframe.limits import check_extend, check_peek, check_receive, check_send, check_settle
 from busframe.message import queue_name
 from busframe_sqlite import peeking, queues, sweeping
-from busframe_sqlite.claiming import Claiming, give_back
+from busframe_sqlite.claiming import Claiming
 from busframe_sqlite.clock import to_s, to_us
 from busframe_sqlite.recipients import SqliteRecipients
 from busframe_sqlite.sending import Batch, Sending
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         Settlement,
         SettleOutcome,
     )
-    from busframe_sqlite.claiming import Claim
     from busframe_sqlite.committer import Committer
     from busframe_sqlite.transaction import Transaction
     from busframe_sqlite.waiting import WaitingRoom
@@ -43,6 +42,9 @@ if TYPE_CHECKING:
 _DAY_S: Final = 86_400.0
 _MESSAGE_BYTES: Final = 4_096
 """So much text is as much work as one message."""
+
+_WORKS_MAX: Final = 1_000
+"""Of each kind of work, so many queues' are remembered."""
 
 CAPABILITIES: Final = Capabilities(
     ordered=True,
@@ -106,37 +108,31 @@ class SqliteBackend:
         sizes_bytes = check_send(CAPABILITIES, queue, batch)
         self.ledger.note("send")
         weight = len(batch) + sum(sizes_bytes) // _MESSAGE_BYTES
-        return await self.committer.share(
-            Sending(queue, CAPABILITIES.message_bytes_max), Batch(batch, sizes_bytes), weight=weight
-        )
+        return await self.committer.share(_sending(queue), Batch(batch, sizes_bytes), weight=weight)
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `busframe.backend.Backend`. What a cancelled receive took is given back and not counted."""
         check_receive(CAPABILITIES, limit=limit, wait_s=wait_s, lease_s=lease_s)
         self.ledger.note("receive")
-        claiming = Claiming(queue, to_us(lease_s))
-
-        def undo(transaction: Transaction, result: Claim) -> None:
-            give_back(transaction, queue, [received.receipt for received in result.received])
-
-        async def attempt() -> Sequence[Received]:
-            while True:
-                claim = await self.committer.share(claiming, limit, undo=undo)
-                if claim.received or not claim.unfinished:
-                    return claim.received
-
+        claiming = _claiming(queue, to_us(lease_s))
         if wait_s == 0:
-            return await attempt()
+            return await self._take(claiming, limit)
         deadline_s = runtime.now_s() + wait_s
-        with self._room.enter(queue) as waiter:
+        line = self._room.enter(queue)
+        try:
             while True:
-                waiter.be_ready()
-                if received := await attempt():
+                news = line.news
+                if received := await self._take(claiming, limit):
                     return received
-                with anyio.CancelScope(deadline=deadline_s) as scope:
-                    await waiter.wait()
-                if scope.cancelled_caught:
+                if line.news != news and runtime.now_s() < deadline_s:
+                    continue
+                if not await line.sleep(deadline_s):
                     return []
+        except anyio.get_cancelled_exc_class():
+            line.wake(1)  # It may have been woken for a message that it does not take now.
+            raise
+        finally:
+            self._room.leave(line)
 
     async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
         """See `busframe.backend.Backend`.
@@ -146,13 +142,13 @@ class SqliteBackend:
         """
         check_settle(CAPABILITIES, batch)
         self.ledger.note("settle")
-        return await self.committer.share(Settling(queue), batch, weight=len(batch))
+        return await self.committer.share(_settling(queue), batch, weight=len(batch))
 
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         """See `busframe.backend.Backend`."""
         check_extend(CAPABILITIES, batch)
         self.ledger.note("extend")
-        return await self.committer.share(Extending(queue), batch, weight=len(batch))
+        return await self.committer.share(_extending(queue), batch, weight=len(batch))
 
     async def stats(self, queue: QueueName) -> QueueStats:
         """See `busframe.backend.Backend`. Costs a walk over the queue's index: some 10 ms for a million messages."""
@@ -198,10 +194,39 @@ class SqliteBackend:
         """
         await self.committer.run(partial(_touch_all, names=tuple(self._room.watched())), reads_only=True)
 
+    async def _take(self, claiming: Claiming, limit: int) -> Sequence[Received]:
+        while True:
+            claim = await self.committer.share(claiming, limit, undo=claiming.undo)
+            if claim.received or not claim.unfinished:
+                return claim.received
+
     def close(self) -> None:
         """Accept no more calls. Those under way are finished, save that receivers wait no longer."""
         self.committer.close()
         self._room.wake_all()
+
+
+# What several callers ask is done together if it is the same object. One that was forgotten only makes two of them.
+
+
+@lru_cache(maxsize=_WORKS_MAX)
+def _sending(queue: QueueName) -> Sending:
+    return Sending(queue, CAPABILITIES.message_bytes_max)
+
+
+@lru_cache(maxsize=_WORKS_MAX)
+def _claiming(queue: QueueName, lease_us: int) -> Claiming:
+    return Claiming(queue, lease_us)
+
+
+@lru_cache(maxsize=_WORKS_MAX)
+def _settling(queue: QueueName) -> Settling:
+    return Settling(queue)
+
+
+@lru_cache(maxsize=_WORKS_MAX)
+def _extending(queue: QueueName) -> Extending:
+    return Extending(queue)
 
 
 def _touch_all(transaction: Transaction, names: Sequence[QueueName]) -> None:

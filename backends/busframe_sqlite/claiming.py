@@ -58,7 +58,7 @@ class Claim:
     unfinished: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Claiming:
     """Takes visible messages for receivers, each of which asks for up to so many.
 
@@ -85,6 +85,15 @@ class Claiming:
             _lease(transaction, queue, rows, self.lease_us)
         claims = [Claim([_received(transaction, queue, row) for row in share], unfinished=False) for share in shares]
         return claims + [Claim([], unfinished=bool(shares[-1])) for _ in asked[served:]]
+
+    def undo(self, transaction: Transaction, claim: Claim) -> None:
+        """Take back a receive whose caller left before it was told: nobody saw the messages, so it does not count."""
+        queue = transaction.find_queue(self.queue_name)
+        if queue is None:
+            return
+        transaction.touched.add(self.queue_name)
+        for received in claim.received:
+            _give_back(transaction, queue, received.receipt)
 
 
 def _as_many_as(limits: Sequence[int], most: int) -> int:
@@ -114,23 +123,17 @@ def _take(transaction: Transaction, queue: Queue, limits: Sequence[int]) -> list
             return None
 
 
-def give_back(transaction: Transaction, queue_name: QueueName, receipts: Sequence[Receipt]) -> None:
-    """Undo a receive whose caller left before it was told: nobody saw the messages, so it does not count."""
-    queue = transaction.find_queue(queue_name)
-    if queue is None:
+def _give_back(transaction: Transaction, queue: Queue, receipt: Receipt) -> None:
+    content = transaction.receipts.read(receipt)
+    if content is None:
         return
-    transaction.touched.add(queue_name)
-    for receipt in receipts:
-        content = transaction.receipts.read(receipt)
-        if content is None:
-            continue
-        groups = transaction.fetch(
-            "UPDATE message SET visible_at_us = ?, leased = 0, receive_count = receive_count - 1"
-            " WHERE number = ? AND queue_id = ? AND receive_count = ? RETURNING message_group",
-            (transaction.now_us, content.number, queue.id, content.delivery),
-        )
-        if queue.ordered:
-            refresh_heads(transaction, queue.id, [group for (group,) in groups])
+    groups = transaction.fetch(
+        "UPDATE message SET visible_at_us = ?, leased = 0, receive_count = receive_count - 1"
+        " WHERE number = ? AND queue_id = ? AND receive_count = ? RETURNING message_group",
+        (transaction.now_us, content.number, queue.id, content.delivery),
+    )
+    if queue.ordered:
+        refresh_heads(transaction, queue.id, [group for (group,) in groups])
 
 
 def read_attributes(stored: bytes | None) -> dict[str, str | bytes]:

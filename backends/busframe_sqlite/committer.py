@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import anyio
 
+from busframe import runtime
 from busframe.errors import ClosedError
 from busframe_sqlite.transactor import Alone, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from busframe.message import QueueName
     from busframe_sqlite.connection import SqliteThread
@@ -39,7 +40,7 @@ class _Group:
 
     def __init__(self) -> None:
         self.pending: list[Pending[Any, Any]] = []
-        self.done = anyio.Event()
+        self.done = runtime.signal()
         self.weight = 0
 
     def takes(self, weight: int) -> bool:
@@ -81,12 +82,12 @@ class Committer:
         """
         return await self._fate(Pending(Alone(function), None, None, reads_only=reads_only), weight=1)
 
-    async def share(
+    def share(
         self, work: Work[A, R], asked: A, *, weight: int = 1, undo: Callable[[Transaction, R], object] | None = None
-    ) -> R:
+    ) -> Coroutine[Any, Any, R]:
         """Take part in work that others may be asking for too, and return one's own result once it is committed.
 
-        Cancelled, it was done or it was not; what was done and has an `undo` is taken back.
+        To be awaited at once. Cancelled, it was done or it was not; what was done and has an `undo` is taken back.
 
         Args:
             work: what is done.
@@ -98,7 +99,7 @@ class Committer:
             ClosedError: the backend is closed.
             BackendError: from the work, or from SQLite by the table in `busframe_sqlite.errors`.
         """
-        return await self._fate(Pending(work, asked, undo, reads_only=False), weight)
+        return self._fate(Pending(work, asked, undo, reads_only=False), weight)
 
     async def serve(self) -> None:
         """Carry out what is asked for, until closed and nothing is left to do."""

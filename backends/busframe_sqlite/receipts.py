@@ -12,7 +12,7 @@ from zlib import crc32
 
 from busframe.message import Receipt
 
-_RECEIPT: Final = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}-[0-9a-f]{1,16}-[0-9a-f]{8}")
+_RECEIPT: Final = re.compile(r"(([0-9a-f]{1,16})-([0-9a-f]{1,16})-([0-9a-f]{1,16}))-([0-9a-f]{8})")
 
 
 class ReceiptContent(NamedTuple):
@@ -42,10 +42,10 @@ class Receipts:
 
     def read(self, receipt: Receipt) -> ReceiptContent | None:
         """Tell what a receipt says, or None if it is not one that this file gave out."""
-        if not _RECEIPT.fullmatch(receipt):
+        match = _RECEIPT.fullmatch(receipt)
+        if match is None:
             return None
-        said, _, mark = receipt.rpartition("-")
+        said, queue_id, number, delivery, mark = match.groups()
         if crc32(said.encode(), self._start) != int(mark, 16):
             return None
-        queue_id, number, delivery = said.split("-")
         return ReceiptContent(int(queue_id, 16), int(number, 16), int(delivery, 16))

@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     sizes_bytes: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sending:
     """Appends the messages of batches to a queue, those that are too large excepted.
 
@@ -128,23 +128,24 @@ class _Desk:
         message_id = transaction.new_message_id(number)
         now_us = transaction.now_us
         # A message says 0 where it says nothing: the queue's own delay applies.
-        due_at_us = now_us + (to_us(message.delay_s) or queue.delay_us)
+        due_at_us = now_us + (to_us(message.delay_s) or queue.delay_us if message.delay_s else queue.delay_us)
+        # By position, in the order of the columns: by name it takes three times as long, for every message.
         row = NewMessage(
-            number=number,
-            queue_id=queue.id,
-            visible_at_us=due_at_us,
-            leased=0,
-            received_at_us=now_us,
-            receive_count=0,
-            sent_at_us=now_us,
-            kept_from_us=due_at_us,
-            sequence=number if queue.ordered else None,
-            message_group=message.group,
-            message_id=message_id,
-            deduplication_id=message.deduplication_id,
-            dead_letter_source=None,
-            attributes=_encode(dict(message.attributes)) if message.attributes else None,
-            body=message.body,
+            number,
+            queue.id,
+            due_at_us,
+            0,  # not leased
+            now_us,
+            0,  # never received
+            now_us,
+            due_at_us,
+            number if queue.ordered else None,
+            message.group,
+            message_id,
+            message.deduplication_id,
+            None,  # no dead letter
+            _encode(dict(message.attributes)) if message.attributes else None,
+            message.body,
         )
         transaction.insert(row)
         if not queue.ordered:

@@ -40,7 +40,7 @@ class _Delivery:
     delayed_to_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Settling:
     """Acknowledges or releases deliveries.
 
@@ -65,7 +65,7 @@ class Settling:
         return outcomes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Extending:
     """Moves the ends of leases.
 

@@ -42,7 +42,7 @@ transactions, so that two busy processes take turns."""
 
 
 class Work(Protocol[A_contra, R_co]):
-    """Something that callers ask for. What compares equal is done together; so it is hashable.
+    """Something that callers ask for. Those who hand in the same object have it done together.
 
     Attributes:
         comes_last: it sees what all other work of the transaction has done.
@@ -220,7 +220,11 @@ def _by_work(group: Sequence[Pending[Any, Any]]) -> list[tuple[Work[Any, Any], l
     """Put together who asks for the same."""
     callers: dict[Work[Any, Any], list[Pending[Any, Any]]] = {}
     for pending in group:
-        callers.setdefault(pending.work, []).append(pending)
+        same = callers.get(pending.work)
+        if same is None:
+            callers[pending.work] = [pending]
+        else:
+            same.append(pending)
     return sorted(callers.items(), key=lambda item: item[0].comes_last)
 
 

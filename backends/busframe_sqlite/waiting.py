@@ -9,7 +9,7 @@ second in any case.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -19,7 +19,7 @@ from busframe.errors import ClosedError, StorageError, UnavailableError
 from busframe_sqlite.clock import to_s
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from busframe.message import QueueName
     from busframe_sqlite.clock import Clock
@@ -34,81 +34,98 @@ _LOOKS_S: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.1, 0.3, 1.0)
 its flush took has passed again: within 16 ms of a flush that took 33 ms."""
 
 
-class Waiter:
-    """One waiting receiver."""
+class Line:
+    """The receivers of one queue that are prepared to wait: some are trying, the others asleep until there is news.
 
-    __slots__ = ("_event",)
+    Who tries sees for itself what there is. So only sleepers are woken, each for a message; that there was news is told
+    to those who try as well, since their try may have come before it.
 
-    def __init__(self) -> None:
-        self._event = anyio.Event()
+    Attributes:
+        queue: which.
+        present: how many there are.
+        news: grows whenever there may be something to take that was not there before.
+    """
 
-    @property
-    def woken(self) -> bool:
-        """Whether there may be something to take since it was last ready to wait."""
-        return self._event.is_set()
+    __slots__ = ("_asleep", "news", "present", "queue")
 
-    def wake(self) -> None:
-        """Let it try again."""
-        self._event.set()
+    def __init__(self, queue: QueueName) -> None:
+        self.queue = queue
+        self.present = 0
+        self.news = 0
+        self._asleep: dict[runtime.Signal | anyio.Event, None] = {}  # in the order in which they fell asleep
 
-    def be_ready(self) -> None:
-        """Forget earlier wakes. To be called before a try, so that none is missed that comes during the try."""
-        if self._event.is_set():
-            self._event = anyio.Event()
+    async def sleep(self, deadline_s: float) -> bool:
+        """Wait until there may be something to take. False: the time came first."""
+        alarm = runtime.signal()
+        self._asleep[alarm] = None
+        try:
+            with anyio.CancelScope(deadline=deadline_s):
+                await alarm.wait()
+                return True
+        finally:
+            self._asleep.pop(alarm, None)
+        if alarm.is_set():
+            self.wake(1)  # It leaves without having tried: the next one's turn.
+        return False
 
-    async def wait(self) -> None:
-        """Wait until there may be something to take."""
-        await self._event.wait()
+    def wake(self, count: int) -> None:
+        """Say that there is so much to take."""
+        if count > 0:
+            self.news += 1
+        for alarm in list(islice(self._asleep, count)):
+            del self._asleep[alarm]
+            alarm.set()
 
 
 class WaitingRoom:
-    """All waiting receivers of one backend, by queue. Belongs to one event loop."""
+    """All receivers of one backend that wait or may have to, by queue. Belongs to one event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiters: dict[QueueName, list[Waiter]] = {}
+        self._lines: dict[QueueName, Line] = {}
         self._due_at_us: dict[QueueName, int] = {}
         self._somebody = anyio.Event()
         self._pause = anyio.CancelScope()
 
-    @contextmanager
-    def enter(self, queue: QueueName) -> Generator[Waiter]:
-        """Wait in turn with the others for messages of a queue."""
-        waiter = Waiter()
-        waiters = self._waiters.setdefault(queue, [])
-        waiters.append(waiter)
-        self._somebody.set()
-        try:
-            yield waiter
-        finally:
-            waiters.remove(waiter)
-            if waiter.woken:
-                self._wake(queue, 1)  # It leaves without having tried: the next one's turn.
-            if not waiters:
-                del self._waiters[queue]
-                self._due_at_us.pop(queue, None)
-                if not self._waiters:
-                    self._somebody = anyio.Event()
+    def enter(self, queue: QueueName) -> Line:
+        """Stand in line for messages of a queue, from before the first try on. Whoever enters leaves."""
+        line = self._lines.get(queue)
+        if line is None:
+            line = self._lines[queue] = Line(queue)
+            self._somebody.set()
+        line.present += 1
+        return line
+
+    def leave(self, line: Line) -> None:
+        """Stand in line no longer."""
+        line.present -= 1
+        if not line.present:
+            del self._lines[line.queue]
+            self._due_at_us.pop(line.queue, None)
+            if not self._lines:
+                self._somebody = anyio.Event()
 
     def watched(self) -> Mapping[QueueName, int]:
-        """How many wait, by queue."""
-        return {queue: len(waiters) for queue, waiters in self._waiters.items()}
+        """How many are in line, by queue."""
+        return {queue: line.present for queue, line in self._lines.items()}
 
     def tell(self, looks: Mapping[QueueName, Look | None]) -> None:
         """Wake as many as have something to take; note when the next message falls due."""
         for queue, look in looks.items():
-            waiters = self._waiters.get(queue, ())
-            self._wake(queue, len(waiters) if look is None else look.ready)
+            line = self._lines.get(queue)
+            if line is None:
+                continue  # The last one has left meanwhile.
+            line.wake(line.present if look is None else look.ready)
             if look is None or look.due_at_us is None:
                 self._due_at_us.pop(queue, None)
-            elif waiters:
+            else:
                 self._due_at_us[queue] = look.due_at_us
                 self._pause.deadline = min(self._pause.deadline, runtime.now_s() + self._until_due_s())
 
     def wake_all(self) -> None:
         """Let everybody try again."""
-        for queue, waiters in self._waiters.items():
-            self._wake(queue, len(waiters))
+        for line in self._lines.values():
+            line.wake(line.present)
 
     async def somebody(self) -> None:
         """Wait until somebody waits."""
@@ -123,14 +140,6 @@ class WaitingRoom:
         if not self._due_at_us:
             return float("inf")
         return max(0.0, to_s(min(self._due_at_us.values()) - self._clock.now_us()))
-
-    def _wake(self, queue: QueueName, count: int) -> None:
-        for waiter in self._waiters.get(queue, ()):
-            if count <= 0:
-                break
-            if not waiter.woken:
-                waiter.wake()
-                count -= 1
 
 
 class Watch:
