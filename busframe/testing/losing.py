@@ -48,7 +48,10 @@ class LosingCalls:
             setattr(backend, name, self._losing(getattr(backend, name)))
 
     def lose(self, nth: int) -> bool:
-        """1 loses the next call, 2 its answer, 3 the call after it, ...; 0 loses nothing.
+        """Lose one call from now on, or its answer.
+
+        Args:
+            nth: 1 loses the next call, 2 its answer, 3 the call after it, ...; 0 loses nothing.
 
         Returns:
             Whether what was to be lost before this has been.
