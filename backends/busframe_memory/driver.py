@@ -6,7 +6,7 @@ wakes the task whose receive was answered.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -14,10 +14,14 @@ from busframe import runtime
 from busframe_emulator.engine.requests import ChangeVisibility, Parked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from busframe_emulator.engine import Engine
     from busframe_emulator.engine.inspection import MessagesSeen
     from busframe_emulator.engine.requests import Deliveries, Receive, Reply, Request
     from busframe_emulator.engine.settings import QueueAddress
+
+R = TypeVar("R")
 
 _SECOND_US = 1_000_000
 
@@ -61,21 +65,30 @@ class EngineDriver:
         """Ask for messages, and wait for them if need be. Cancelled, what was taken all the same is given back."""
         reply = self._engine.apply(self.now_us(), request)
         self._settle()
-        if not isinstance(reply, Parked):
-            return reply
-        parking = self._parked[reply.waiter] = _Parking()
+        return await self.wait(request.queue, reply.waiter) if isinstance(reply, Parked) else reply
+
+    def perform(self, ask: Callable[[Engine, int], R]) -> R:
+        """Let somebody ask the engine something at its time, and see to what comes of it."""
+        try:
+            return ask(self._engine, self.now_us())
+        finally:
+            self._settle()
+
+    async def wait(self, queue: QueueAddress, waiter: int) -> Deliveries:
+        """Wait for the answer of a receive that waits. Cancelled, what was taken all the same is given back."""
+        parking = self._parked[waiter] = _Parking()
         try:
             await parking.answered.wait()
         except BaseException:
             if parking.answer is None:
-                self._engine.cancel(reply.waiter)
+                self._engine.cancel(waiter)
             else:
                 # It arrived in the same instant as the cancellation.
                 for delivery in parking.answer.deliveries:
-                    self.apply(ChangeVisibility(queue=request.queue, receipt=delivery.receipt, visibility_us=0))
+                    self.apply(ChangeVisibility(queue=queue, receipt=delivery.receipt, visibility_us=0))
             raise
         finally:
-            self._parked.pop(reply.waiter, None)
+            self._parked.pop(waiter, None)
         assert parking.answer is not None  # noqa: S101 - the event is set after the answer
         return parking.answer
 

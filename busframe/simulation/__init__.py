@@ -6,6 +6,7 @@ trying, shrinking, reporting     one run; the smallest script that fails; the re
 world, nodes, edge, record       the shared broker; programs that die; lost calls; what happened
 running                          one program in virtual time
 asyncio_loop, trio_schedule      the two event loops
+greenlets, boto                  code that blocks; boto3
 schedule, places, sealing        who goes first; where a task waits; what is exchanged and refused meanwhile
 errors                           what can go wrong with the simulation itself
 """

@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 
 from busframe import runtime
-from busframe.errors import BackendError, ThrottledError, UnavailableError
+from busframe.errors import ThrottledError, UnavailableError
 from busframe.message import Acknowledge, Failed
 from busframe.simulation.errors import SeveredError
 from busframe.simulation.record import Entry
@@ -42,7 +42,15 @@ E = TypeVar("E")
 
 _SECOND_US: Final = 1_000_000
 _FAULTS: Final[dict[int, str]] = {fault: fault.name.lower().replace("_", " ") for fault in NetFault}
-_BROKER: Final = frozenset(("send", "receive", "settle", "extend"))
+MESSAGE_ACTIONS: Final = frozenset(
+    (
+        *("SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage", "DeleteMessageBatch"),
+        *("ChangeMessageVisibility", "ChangeMessageVisibilityBatch"),
+    )
+)
+"""The actions of SQS that programs call all the time. As with the bus, all others always arrive."""
+
+_BROKER: Final = MESSAGE_ACTIONS | {"send", "receive", "settle", "extend"}
 _TAKES_EFFECT: Final = frozenset((NetFault.LOST_ANSWER, NetFault.TIMEOUT))
 TIMEOUT_S: Final = 30.0
 """How long a client waits for an answer that does not come, as boto3 is set here."""
@@ -100,7 +108,7 @@ class NodeBackend:
         for entry, outcome in zip(batch, outcomes, strict=True):
             if not isinstance(outcome, Failed):
                 kind = "acknowledged" if isinstance(entry, Acknowledge) else "released"
-                self._world.settled(self._node, kind, queue, entry.receipt)
+                self._world.saw(self._node, kind, queue, entry.receipt)
         return self._world.watch_outcomes("settle", self._node, queue, outcomes)
 
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
@@ -110,31 +118,32 @@ class NodeBackend:
 
     async def stats(self, queue: QueueName) -> QueueStats:
         """See `Backend.stats`."""
-        return await self._direct(lambda: self._broker.stats(queue))
+        return await self.direct(lambda: self._broker.stats(queue))
 
     async def peek(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:
         """See `busframe.backend.Peeks`."""
-        return await self._direct(lambda: self._broker.peek(queue, limit=limit, after=after))
+        return await self.direct(lambda: self._broker.peek(queue, limit=limit, after=after))
 
     async def describe(self, queue: QueueName) -> QueueSpec | None:
         """See `Backend.describe`."""
-        return await self._direct(lambda: self._broker.describe(queue))
+        return await self.direct(lambda: self._broker.describe(queue))
 
     async def list_queues(self, prefix: str = "") -> Sequence[QueueName]:
         """See `Backend.list_queues`."""
-        return await self._direct(lambda: self._broker.list_queues(prefix))
+        return await self.direct(lambda: self._broker.list_queues(prefix))
 
     async def purge(self, queue: QueueName) -> None:
         """See `Backend.purge`."""
-        await self._direct(lambda: self._broker.purge(queue))
+        await self.direct(lambda: self._broker.purge(queue))
 
     async def remove(self, queue: QueueName) -> None:
         """See `Backend.remove`."""
-        await self._direct(lambda: self._broker.remove(queue))
+        await self.direct(lambda: self._broker.remove(queue))
 
     # --- on the way -------------------------------------------------------------------------------------------------
 
-    async def _direct(self, call: Callable[[], Awaitable[R]]) -> R:
+    async def direct(self, call: Callable[[], Awaitable[R]]) -> R:
+        """Reach the broker without anything in between, but for a power cut."""
         await self._require_alive()
         return await call()
 
@@ -164,13 +173,20 @@ class NodeBackend:
 
         return await self.call(operation, queue, part)
 
-    async def call(self, operation: str, place: str, call: Callable[[], Awaitable[R]]) -> R:
+    async def call(
+        self,
+        operation: str,
+        place: str,
+        call: Callable[[], Awaitable[R]],
+        error_of: Callable[[str, str, NetFault], Exception] | None = None,
+    ) -> R:
         """Reach for something that is not on this node, over whatever there is in between.
 
         Args:
             operation: the name of the call; the adversary counts calls by it.
             place: what it is reached for, for people.
             call: has the effect.
+            error_of: makes what the caller sees of a failure, of operation, place and fault; None: the bus's errors.
         """
         incarnation, world = self._incarnation, self._world
         if incarnation.severed:
@@ -185,13 +201,13 @@ class NodeBackend:
             await self._travel(delay_us)
         fault = NetFault.UNAVAILABLE if self._is_out(operation, key) else world.choose("net", key)
         if fault is not None and fault not in _TAKES_EFFECT:
-            raise self._failure(operation, place, fault)
+            raise self._failure(operation, place, fault, error_of or _error_of)
         result = await call()
         if fault is not None:
             await self._require_alive()
             if fault == NetFault.TIMEOUT:
                 await runtime.sleep(TIMEOUT_S)
-            raise self._failure(operation, place, fault)
+            raise self._failure(operation, place, fault, error_of or _error_of)
         delay_us = world.choose("net.answer", key)
         if delay_us is not None:
             await self._travel(delay_us)
@@ -232,15 +248,24 @@ class NodeBackend:
         if self._incarnation.severed:
             await self._require_alive()
 
-    def _failure(self, operation: str, place: str, fault: int) -> BackendError:
+    def _failure(
+        self, operation: str, place: str, number: int, error_of: Callable[[str, str, NetFault], Exception]
+    ) -> Exception:
         world = self._world
-        name = _FAULTS.get(fault, "lost request")
-        world.record.add(Entry(world.now_us(), "client", "failure", self._node, place, text=f"{operation}: {name}"))
-        if fault == NetFault.THROTTLED:
-            return ThrottledError(f"{operation} on {place}: too many requests")
-        return UnavailableError(f"{operation} on {place}: {name}")
+        # A script may hold any number.
+        fault = NetFault(number) if number in _FAULTS else NetFault.LOST_REQUEST
+        text = f"{operation}: {_FAULTS[fault]}"
+        world.record.add(Entry(world.now_us(), "client", "failure", self._node, place, text=text))
+        return error_of(operation, place, fault)
 
     async def _require_alive(self) -> None:
         if self._incarnation.severed:
             await anyio.lowlevel.checkpoint()  # Here a program that is cancelled ends.
             raise SeveredError
+
+
+def _error_of(operation: str, place: str, fault: NetFault) -> Exception:
+    """What a bus sees of it."""
+    if fault == NetFault.THROTTLED:
+        return ThrottledError(f"{operation} on {place}: too many requests")
+    return UnavailableError(f"{operation} on {place}: {_FAULTS[fault]}")

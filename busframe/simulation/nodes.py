@@ -16,14 +16,15 @@ from anyio._core._eventloop import get_async_backend
 
 from busframe import runtime
 from busframe.simulation.edge import NodeBackend
+from busframe.simulation.greenlets import run_program
 from busframe.simulation.world import acting
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Callable, Generator
 
     from busframe.simulation.world import World
 
-    Program = Callable[["Incarnation"], Awaitable[object]]
+    Program = Callable[["Incarnation"], object]
 
 End = Literal["killed", "stopped", "failed", "ended"]
 
@@ -151,7 +152,7 @@ class Node:
                             fates.start_soon(_at, at_us, incarnation, fate)
                 try:
                     with incarnation.scope:
-                        await self._program(incarnation)
+                        await run_program(self._program, incarnation)
                 except BaseException as error:
                     if incarnation.severed and not isinstance(error, anyio.get_cancelled_exc_class()):
                         pass  # Nobody is left to see it.

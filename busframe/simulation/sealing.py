@@ -17,14 +17,17 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, cast
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
 
 from busframe import runtime
 from busframe.simulation.errors import SimulationEscapeError
+from busframe.simulation.greenlets import can_block, is_blocking, run_blocking, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 Threads = Literal["forbid", "inline"]
-"""What becomes of a function that is to run in a thread: it is refused, or run in place after one step."""
+"""What becomes of a function that is to run in a thread: it is refused, or run by its task.
+
+Where greenlet is installed, it may then block (`greenlets`)."""
 
 EPOCH_S: Final = 1_900_000_000
 """Wall-clock time at the start of each run: in 2030, so that nobody mistakes it for a real one."""
@@ -65,7 +70,7 @@ def sealed(
         exchange(time, "time_ns", lambda: round((EPOCH_S + now_s()) * _NANOSECONDS))
         exchange(time, "monotonic", now_s)
         exchange(time, "monotonic_ns", lambda: round(now_s() * _NANOSECONDS))
-        exchange(time, "sleep", _refuse("time.sleep", "await anyio.sleep: blocking stops virtual time"))
+        exchange(time, "sleep", _sleep)
         exchange(os, "urandom", chance.randbytes)
         exchange(random, "_urandom", chance.randbytes)  # of SystemRandom, and so of secrets
         exchange(runtime, "_ids", random.Random(seed))  # noqa: S311 - names, not secrets
@@ -78,6 +83,14 @@ def sealed(
         exchange(asyncio, "to_thread", to_thread("asyncio.to_thread"))
         if trio := sys.modules.get("trio"):
             exchange(trio.to_thread, "run_sync", to_thread("trio.to_thread.run_sync"))
+        exchange(anyio.from_thread, "run", _run_from_thread)
+        exchange(anyio.from_thread, "run_sync", _run_sync_from_thread)
+        if boto := sys.modules.get("busframe_emulator.boto.driver"):
+            exchange(
+                boto.Driver,
+                "perform",
+                _refuse("an EmulatedSqs", "its calls miss the simulation; take sim.boto3_client()"),
+            )
         exchange(threading.Thread, "start", _refuse("threading.Thread.start", "threads do not know virtual time"))
         network = "there is no network in virtual time; use memory://, or hand in a fake"
         for method in ("connect", "connect_ex", "bind", "listen"):
@@ -117,11 +130,34 @@ def _refuse(what: str, instead: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+def _sleep(seconds: float) -> None:
+    if not is_blocking():
+        raise SimulationEscapeError("time.sleep", "await anyio.sleep: blocking stops virtual time")
+    if seconds < 0:
+        raise ValueError("sleep length must be non-negative")
+    wait_for(lambda: runtime.sleep(seconds))
+
+
+def _run_from_thread(function: Callable[..., Awaitable[R]], *args: Any, token: object = None) -> R:  # noqa: ARG001 - as anyio's
+    _require_thread()
+    return wait_for(lambda: function(*args))
+
+
+def _run_sync_from_thread(function: Callable[..., R], *args: Any, token: object = None) -> R:  # noqa: ARG001 - as anyio's
+    _require_thread()
+    return function(*args)
+
+
+def _require_thread() -> None:
+    if not is_blocking():
+        raise RuntimeError("This function can only be run from an AnyIO worker thread")
+
+
 def _refuse_thread(what: str) -> Callable[..., Any]:
     async def refuse(*_args: object, **_options: object) -> NoReturn:
         await anyio.lowlevel.checkpoint()
         raise SimulationEscapeError(
-            what, "threads do not know virtual time; threads='inline' runs the function in place"
+            what, "threads do not know virtual time; threads='inline' runs the function in its task"
         )
 
     return refuse
@@ -132,6 +168,7 @@ def _in_place(what: str) -> Callable[..., Any]:
 
     async def run(function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
         await anyio.lowlevel.checkpoint()
-        return function(*args, **options) if hands_on else function(*args)
+        call = partial(function, *args, **(options if hands_on else {}))
+        return await run_blocking(call) if can_block() else call()
 
     return run

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from busframe.inbox import Inbox
     from busframe.message import QueueName
     from busframe.session import Live
+    from busframe.simulation.boto import SimulatedBoto
     from busframe.simulation.nodes import Program
     from busframe.simulation.record import Entry
     from busframe.simulation.verdicts import Check
@@ -106,8 +107,9 @@ class Sim:
 
         Args:
             name: of the node, or, with `count`, of `name[0]`, `name[1]`, ...
-            program: a bus, whose handlers are run; or an async function of an `Incarnation`, whose `backend` is its way
-                to the broker. When it returns, the node ends; when it raises, it is started again.
+            program: a bus, whose handlers are run; or a function of an `Incarnation`, whose `backend` is its way to the
+                broker: async, or one that blocks, on boto3 (`boto3_client`) and `time.sleep`. When it returns, the node
+                ends; when it raises, it is started again.
             count: how many nodes run it; 1 or more.
             mortal: the adversary may stop and kill it.
 
@@ -128,6 +130,30 @@ class Sim:
     def backend(self) -> Backend:
         """The way to the broker of whoever asks: a node, or the scenario itself, which is the node `test`."""
         return self._incarnation().backend
+
+    def boto3_client(self) -> Any:
+        """A boto3 client of SQS for this run, the same for all who ask: each node's calls go that node's own way.
+
+        They block, so on a node they are for code that may: see `docs/simulation.md`.
+
+        Raises:
+            ImportError: boto3 is not installed.
+        """
+        from busframe.simulation.boto import shared_client
+
+        return shared_client()
+
+    def attach(self, target: Any) -> None:
+        """Lead the SQS calls of a client, resource or session of boto3 into the run that makes them.
+
+        Outside of simulations they go where they always went.
+
+        Raises:
+            TypeError: it is none of these.
+        """
+        from busframe.simulation.boto import attach
+
+        attach(target)
 
     def store(self, name: str, *, effects: bool = False) -> Store:
         """A small transactional database, empty at first; all nodes share it, and it outlives them.
@@ -223,6 +249,13 @@ class Sim:
             await node.ended.wait()
 
     # --- for the runner ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def boto(self) -> SimulatedBoto:
+        """Where boto3's calls arrive."""
+        from busframe.simulation.boto import SimulatedBoto  # most runs have none
+
+        return SimulatedBoto(self._world, self._self)
 
     @property
     def world(self) -> World:
@@ -327,8 +360,13 @@ async def open_sim_inbox(url: BackendUrl) -> AsyncGenerator[Inbox, None]:
     yield await _running().inbox()
 
 
+def running_sim() -> Sim | None:
+    """The run that whoever asks is part of."""
+    return _current.get(None)
+
+
 def _running() -> Sim:
-    sim = _current.get(None)
+    sim = running_sim()
     if sim is None:
         raise InvalidArgumentError("url", "sim://", "only inside a simulation: see busframe.simulation.simulate")
     return sim

@@ -113,11 +113,10 @@ class World:
     def received(self, node: str, queue: QueueName, batch: Sequence[Received]) -> None:
         """Write down who got which deliveries: the engine does not know who asks."""
         for one in batch:
-            message, delivery = self.locate(queue, one.receipt)
-            self.record.add(Entry(self.now_us(), "client", "received", node, queue, message, delivery))
+            self.saw(node, "received", queue, one.receipt)
 
-    def settled(self, node: str, kind: str, queue: QueueName, receipt: Receipt) -> None:
-        """Write down who settled which delivery."""
+    def saw(self, node: str, kind: str, queue: QueueName, receipt: Receipt) -> None:
+        """Write down who received or settled which delivery."""
         message, delivery = self.locate(queue, receipt)
         self.record.add(Entry(self.now_us(), "client", kind, node, queue, message, delivery))
 

@@ -120,7 +120,7 @@ class EmulatedSqs:
         Raises:
             TypeError: the target is none of these.
         """
-        events = _events_of(target)
+        events = events_of(target)
         handler = self._hook.handle_in_task if _is_asynchronous(target) else self._hook.handle
         events.register_last(_EVENT, handler)
         self._detach.append(lambda: events.unregister(_EVENT, handler))
@@ -167,7 +167,7 @@ def _make_adversary(profile: str | Profile | None, seed: int | None, script: Scr
     return Adversary(profile=profile or "calm", seed=seed or 0, script=script or Script())
 
 
-def _events_of(target: Any) -> Any:
+def events_of(target: Any) -> Any:
     """Where hooks are hung up: clients and resources have it in `meta`, sessions of boto3 and of botocore elsewhere."""
     meta = getattr(target, "meta", None)
     if meta is not None:

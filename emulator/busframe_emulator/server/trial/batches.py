@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec.structs import replace
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from busframe_emulator.api.receiving import Waiting
     from busframe_emulator.api.results import AnyResult
     from busframe_emulator.api.service import Action
+    from busframe_emulator.delivery.chooser import Key
     from busframe_emulator.engine.engine import Engine
-    from busframe_emulator.server.trial.keeping import Trial
 
 _NOTHING_DONE: Final[dict[type, Callable[[], results.BatchResult]]] = {
     actions.SendMessageBatch: lambda: results.SentBatch(successful=[], failed=[]),
@@ -33,6 +33,24 @@ _NAMES: Final[dict[type, str]] = {
 }
 
 
+class Asked(Protocol):
+    """Decides which entries fail.
+
+    Attributes:
+        node: whose request is being handled.
+    """
+
+    node: str
+
+    def count(self, what: str) -> int:
+        """How often this node did this by now, this time included."""
+        ...
+
+    def ask(self, site: str, key: Key) -> int | None:
+        """See `Chooser`."""
+        ...
+
+
 class PartialBatches:
     """Stands before the actions, as `Guard` does, and after one if there is one.
 
@@ -41,7 +59,7 @@ class PartialBatches:
         guard: is asked first.
     """
 
-    def __init__(self, trial: Trial, guard: Guard | None) -> None:
+    def __init__(self, trial: Asked, guard: Guard | None) -> None:
         self._trial = trial
         self._guard = guard
 
