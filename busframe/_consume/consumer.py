@@ -27,7 +27,9 @@ from busframe import runtime
 from busframe._consume.bounds import LOOK_S
 from busframe._consume.concluding import Concluder
 from busframe._consume.health import consumer_health
+from busframe._consume.holding import Holding
 from busframe._consume.in_hand import InHand
+from busframe._consume.interruptions import HandlerCancelledError, HandlerExitError, failure_of
 from busframe._consume.lanes import Lanes
 from busframe._consume.leases import Lease, LeaseKeeper
 from busframe._consume.opening import Opener
@@ -72,10 +74,6 @@ TURNS_MAX: Final = 32
 
 _log = logging.getLogger("busframe")
 _FOREIGN: Final = Retry(attempts=1)
-
-
-class HandlerCancelledError(Exception):
-    """A handler ended by a cancellation that came from inside of it, such as that of a task it was waiting for."""
 
 
 class Consumer:
@@ -135,7 +133,9 @@ class Consumer:
             self._queue,
             self._polling,
             in_hand=len(self._in_hand),
-            running_since_s=[lease.since_s for lease in self._in_hand if lease.scope is not None],
+            running_since_s=[
+                lease.begun_s for lease in self._in_hand if lease.scope is not None and lease not in self._holding
+            ],
             now_s=runtime.now_s(),
             stuck_after_s=stuck_after_s,
             stale_after_s=stale_after_s,
@@ -151,7 +151,24 @@ class Consumer:
             # Leases are kept and settlements sent until the last message is out of hand.
             self._services = services
             self._settler = Settler(self._backend, self._queue, services)
-            self._concluder = Concluder(self._backend, self._sender, self._settler, self._group, self._observers)
+            self._holding = Holding(
+                self._group,
+                in_hand=self._in_hand,
+                lanes=self._lanes,
+                ordered=self._ordered,
+                lease_s_max=self._backend.capabilities.lease_s_max,
+                tasks=services,
+                resume=self._resume,
+            )
+            self._concluder = Concluder(
+                self._backend,
+                self._sender,
+                self._settler,
+                self._group,
+                self._observers,
+                holding=self._holding,
+                clear_behind=self._clear_behind,
+            )
             self._leases = LeaseKeeper(self._backend, self._queue, self._group.lease_s, services)
             services.start_soon(self._leases.run)
             self._clock = runtime.clock()
@@ -221,7 +238,7 @@ class Consumer:
             with anyio.move_on_after(wait_s + OVERDUE_S):
                 batch = await self._backend.receive(self._queue, limit=lent, wait_s=wait_s, lease_s=self._group.lease_s)
                 taken = len(batch)
-                if not (batch or self._in_hand or self._polls_beside):
+                if not batch and self._in_hand.idle and not self._polls_beside:
                     bounds.found_nothing(self, activity)
                 return batch
         finally:
@@ -371,16 +388,19 @@ class Consumer:
                 self._make_way(lease)  # this worker goes on with whatever is ready
 
     def _judge_interruption(self, lease: Lease, raised: BaseException) -> Exception:
-        """Make a failure of a handler's cancellation if nobody here has cancelled it; else let it go on."""
+        """Make a failure of what is the handler's own; let the rest go on, such as the end of the drain time."""
+        failure = failure_of(raised)
+        if isinstance(failure, HandlerExitError):
+            text = "message %s of %s: %s; it counts as a failure, and the program goes on"
+            which = (lease.received.message_id, self._queue, failure)
+            _log.critical(text, *which, exc_info=raised, extra=log_fields(lease, self._group))
+            return failure
         if lease.lost:
             self._lose(lease)
             raise raised
-        # asyncio raises the cancellation of a task in those who wait for it, too.
-        if isinstance(raised, anyio.get_cancelled_exc_class()) and anyio.current_effective_deadline() > float("-inf"):
-            error = HandlerCancelledError("the handler was cancelled by something it waited for, or by itself")
-            error.__cause__ = raised
-            return error
-        # The drain time is over, or the program is being torn down: nobody has handled it.
+        if failure is not None:
+            return failure
+        # Nobody has handled it.
         self._services.start_soon(self._give_back_interrupted, lease)
         raise raised
 
@@ -403,29 +423,47 @@ class Consumer:
 
     async def _conclude(self, lease: Lease, error: Exception, retry: Retry) -> None:
         """Do what the policy says about a failure."""
-        if self._ordered:
-            # In this order: while the first of a group is out, the broker delivers nothing of the group. So none of
-            # the others overtakes it, or comes back before this lane is clear.
-            await self._give_back_all(self._lanes.clear_behind(lease))
-        verdict = judge(error, attempt=lease.attempt, retry=retry, random=runtime.random(), must_count=self._ordered)
+        verdict = judge(error, attempt=lease.attempt, retry=retry, random=runtime.random())
+        taken = False
         try:
-            lease.counts.unsettled += not await self._concluder.conclude(lease, verdict, error)
+            taken = await self._concluder.conclude(lease, verdict, error)
         except Exception:  # noqa: BLE001 - a bug in here must not end the consumer
             text = "message %s of %s comes again when its lease ends"
             _log.exception(text, lease.received.message_id, self._queue, extra=log_fields(lease, self._group))
+        if lease in self._holding:
+            if not self._ordered:
+                self._next(lease)
+            return
+        lease.counts.unsettled += not taken
         self._let_go(lease)
+        if self._ordered and not taken:
+            # It will come again, and before the others.
+            await self._clear_behind(lease)
         self._next(lease)
+
+    def _resume(self, lease: Lease) -> None:
+        """Go on with a message that was being held."""
+        if lease.lost and not self._ordered:
+            self._note_lost(lease)
+        elif lease.lost:
+            self._lose(lease)
+        elif self._ordered or self._lanes.enter(lease):
+            self._ready.append(lease)
+            self._call_worker()
 
     def _lose(self, lease: Lease) -> None:
         """The broker delivers the message again: leave it alone."""
-        lease.counts.lost += 1
-        if self._observers is not None:
-            self._observers.note(LeaseLost(**about(lease, self._group)))
-        self._let_go(lease)
+        self._note_lost(lease)
         if self._ordered:
             self._services.start_soon(self._give_back_behind, lease)
         else:
             self._next(lease)
+
+    def _note_lost(self, lease: Lease) -> None:
+        lease.counts.lost += 1
+        if self._observers is not None:
+            self._observers.note(LeaseLost(**about(lease, self._group)))
+        self._let_go(lease)
 
     def _next(self, lease: Lease) -> None:
         """Have the next message of the same key worked on."""
@@ -444,26 +482,32 @@ class Consumer:
     # --- giving back ------------------------------------------------------------------------------------------------
 
     async def _give_back_unbegun(self) -> None:
-        """Let others have what no handler here has begun; what waits behind a message before that message."""
+        """Let others have what no handler here is at work on; what waits behind a message before that message."""
+        held = self._holding.close()
         ready, self._ready = self._ready, deque()
         await self._give_back_all(self._lanes.clear())
-        await self._give_back_all(ready)
+        await self._give_back_all(ready, held)
 
     async def _give_back_interrupted(self, lease: Lease) -> None:
-        await self._give_back_all(self._lanes.clear_behind(lease))
+        await self._clear_behind(lease)
         await self._give_back(lease)
         self._next(lease)
 
     async def _give_back_behind(self, lease: Lease) -> None:
         """Clear the lane of a message that the broker is going to deliver again."""
-        await self._give_back_all(self._lanes.clear_behind(lease))
+        await self._clear_behind(lease)
         self._next(lease)
 
-    async def _give_back_all(self, leases: Iterable[Lease]) -> None:
+    async def _clear_behind(self, lease: Lease) -> None:
+        await self._give_back_all(self._lanes.clear_behind(lease))
+
+    async def _give_back_all(self, leases: Iterable[Lease], held: Iterable[tuple[Lease, float]] = ()) -> None:
         async with anyio.create_task_group() as tasks:
             for lease in leases:
                 tasks.start_soon(self._give_back, lease)
+            for lease, left_s in held:
+                tasks.start_soon(self._give_back, lease, left_s)
 
-    async def _give_back(self, lease: Lease) -> None:
-        await self._concluder.give_back(lease)
+    async def _give_back(self, lease: Lease, delay_s: float = 0.0) -> None:
+        await self._concluder.give_back(lease, delay_s=delay_s)
         self._let_go(lease)

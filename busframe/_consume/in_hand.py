@@ -28,6 +28,7 @@ class InHand:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._leases: dict[Lease, None] = {}
+        self._held = 0
         self._reserved = 0
         self._changed: anyio.Event | None = None
 
@@ -36,6 +37,19 @@ class InHand:
 
     def __iter__(self) -> Iterator[Lease]:
         return iter(self._leases)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is there to be worked on now: at most messages that are being held."""
+        return len(self._leases) <= self._held
+
+    def hold(self, count: int) -> None:
+        """Let so many more of them take up no places; fewer, if negative."""
+        self._held += count
+        self._count_max += count
+        if count > 0 and self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     def add(self, lease: Lease) -> None:
         """Take one in hand."""

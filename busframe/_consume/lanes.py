@@ -6,6 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from busframe._consume.leases import Lease
 
 
@@ -35,6 +37,10 @@ class Lanes:
             return behind.popleft()
         del self._behind[lease.lane]
         return None
+
+    def behind(self, lease: Lease) -> Iterable[Lease]:
+        """Name all that wait behind this message."""
+        return () if lease.lane is None else self._behind[lease.lane]
 
     def clear_behind(self, lease: Lease) -> deque[Lease]:
         """Take out all that wait behind this message; its own turn goes on."""

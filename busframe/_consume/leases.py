@@ -3,6 +3,10 @@
 A lease is extended when about half of it is over, so that one failed attempt leaves time for another. A tenth of a
 lease is the beat. Leases are kept in slots, one for each beat to come: taking one and letting it go costs the same
 however many there are, and those that fall due in one beat are extended together, in as few calls as will do.
+
+What is being held (`busframe._consume.holding`) is extended once for all the time until it is tried again, which its
+delay would have hidden it for anyway. No lease lasts longer than the broker's longest, counted from the receive: near
+its end less is asked for, and then nothing, and it is lost when it ends and not before.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from busframe.errors import BackendError, LeaseLostError, ReceiptInvalidError, U
 from busframe.message import Extension, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -33,6 +37,12 @@ DUE_AFTER: Final = (0.4, 0.6)
 
 BEATS: Final = 10
 """A lease has as many beats."""
+
+CEILING_MARGIN_S: Final = 10.0
+"""So much less than the broker's longest is made use of: how long a call takes, the broker counts too."""
+
+WORTHWHILE_S: Final = 1.0
+"""A lease is not extended for less."""
 
 CALLS_MAX: Final = 4
 """Extend calls under way: at 20 ms each they keep 60,000 messages with a lease of 30 s."""
@@ -55,6 +65,8 @@ class Lease:
         settlement: what the broker is to be told; see `Settler`.
         tell: who wants to know whether it heard.
         tries: how often it was told.
+        needed_until_s: when it is tried again, after being held; not set before.
+        resumed_s: when it was tried again, after being held; not set before.
     """
 
     __slots__ = (
@@ -62,8 +74,10 @@ class Lease:
         "counts",
         "lane",
         "lost",
+        "needed_until_s",
         "opened",
         "received",
+        "resumed_s",
         "scope",
         "settlement",
         "since_s",
@@ -75,6 +89,8 @@ class Lease:
     settlement: Settlement
     tell: Callable[[Lease, bool], None]
     tries: int
+    needed_until_s: float
+    resumed_s: float
 
     def __init__(  # noqa: PLR0917 - made once per message, by position, since names cost
         self,
@@ -101,6 +117,11 @@ class Lease:
     def attempt(self) -> int:
         """Which of the message's attempts this is, from 1."""
         return self.received.receive_count if isinstance(self.opened, Exception) else self.opened[1].attempt
+
+    @property
+    def begun_s(self) -> float:
+        """Since when it has been in hand to be worked on: since it came, or was held for the last time."""
+        return getattr(self, "resumed_s", self.since_s)
 
     @property
     def kept(self) -> bool:
@@ -140,6 +161,7 @@ class LeaseKeeper:
         self._backend = backend
         self._queue = queue
         self._lease_s = lease_s
+        self._longest_s = backend.capabilities.lease_s_max - CEILING_MARGIN_S
         self._beat_s = lease_s / BEATS
         self._tasks = tasks
         self._slots: deque[Slot] = deque({} for _ in range(BEATS))
@@ -184,12 +206,33 @@ class LeaseKeeper:
 
     async def _extend(self, due: Slot, leases: Sequence[Lease]) -> None:
         try:
-            leases = [lease for lease in leases if lease in due]  # the others were settled meanwhile
-            if leases:
-                now_s = runtime.now_s()
-                self._learn(due, leases, await self._ask(leases, now_s), now_s)
+            now_s = runtime.now_s()
+            # Those that are not due were settled meanwhile.
+            asked = {lease: self._until_s(lease, now_s) for lease in leases if lease in due}
+            for lease, until_s in tuple(asked.items()):
+                if until_s < lease.until_s + WORTHWHILE_S:
+                    del asked[lease]
+                    self._let_run(lease, now_s)
+            if asked:
+                self._learn(due, asked, await self._ask(asked, now_s))
         finally:
             self._calls.release()
+
+    def _until_s(self, lease: Lease, now_s: float) -> float:
+        """When a lease should end, if it is extended now."""
+        if lease.until_s > now_s + self._lease_s:
+            return lease.until_s  # it was extended for being held
+        needed_s = getattr(lease, "needed_until_s", now_s)
+        return min(max(needed_s, now_s) + self._lease_s, lease.since_s + self._longest_s)
+
+    def _let_run(self, lease: Lease, now_s: float) -> None:
+        """Look at a lease again when it is due, and let it end when it ends."""
+        lease.keep_in(self.slot(lease.until_s - self._lease_s, now_s))
+        self._lose_if_soon(lease, now_s)
+
+    def _lose_if_soon(self, lease: Lease, now_s: float) -> None:
+        if lease.until_s < now_s + 2 * self._beat_s:
+            self._tasks.start_soon(self._lose_in_time, lease, lease.until_s)
 
     async def _lose_in_time(self, lease: Lease, until_s: float) -> None:
         """Lose a lease when it ends, unless it was extended or settled before."""
@@ -197,11 +240,13 @@ class LeaseKeeper:
         if lease.kept and lease.until_s == until_s:
             lease.lose()
 
-    async def _ask(self, leases: Sequence[Lease], now_s: float) -> Sequence[SettleOutcome]:
-        batch = [Extension(receipt=lease.received.receipt, lease_s=self._lease_s) for lease in leases]
+    async def _ask(self, asked: Mapping[Lease, float], now_s: float) -> Sequence[SettleOutcome]:
+        batch = [
+            Extension(receipt=lease.received.receipt, lease_s=until_s - now_s) for lease, until_s in asked.items()
+        ]
         error: BackendError = UnavailableError("no answer before the lease ended")
         # When the first of the leases has ended, its handler has to be stopped, answer or not.
-        left_s = min(lease.until_s for lease in leases) - now_s
+        left_s = min(lease.until_s for lease in asked) - now_s
         with anyio.move_on_after(max(left_s, self._beat_s / 2)):
             try:
                 outcomes = await self._backend.extend(self._queue, batch)
@@ -215,15 +260,14 @@ class LeaseKeeper:
                 error = UnavailableError(f"the backend answered for {len(outcomes)} of {len(batch)} entries")
         return [Failed(error=error)] * len(batch)
 
-    def _learn(self, due: Slot, leases: Sequence[Lease], outcomes: Sequence[SettleOutcome], asked_s: float) -> None:
+    def _learn(self, due: Slot, asked: Mapping[Lease, float], outcomes: Sequence[SettleOutcome]) -> None:
         now_s = runtime.now_s()
-        extended = self.slot(asked_s, now_s)
-        for lease, outcome in zip(leases, outcomes, strict=True):
+        for (lease, until_s), outcome in zip(asked.items(), outcomes, strict=True):
             if lease not in due:
                 continue  # settled meanwhile
             if not isinstance(outcome, Failed):
-                lease.until_s = asked_s + self._lease_s
-                lease.keep_in(extended)
+                lease.until_s = until_s
+                lease.keep_in(self.slot(until_s - self._lease_s, now_s))
             elif isinstance(outcome.error, LeaseLostError | ReceiptInvalidError) or now_s >= lease.until_s:
                 fields = {"queue": self._queue, "message_id": lease.received.message_id, "attempt": lease.attempt}
                 text = "lease of %s on %s is lost: %s"
@@ -231,6 +275,5 @@ class LeaseKeeper:
                 lease.lose()
             else:
                 # Again at the next beat: one throttle must not end the keeping. The lease may end before.
-                lease.keep_in(self._slots[0])
-                if lease.until_s < now_s + 2 * self._beat_s:
-                    self._tasks.start_soon(self._lose_in_time, lease, lease.until_s)
+                lease.keep_in(self.slot(now_s - self._lease_s, now_s))
+                self._lose_if_soon(lease, now_s)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
-from busframe._consume.verdict import NoAttempt
+from busframe._consume.verdict import GivenBack
 from busframe.delivery import Delivery, current_delivery, enter_delivery
 from busframe.errors import ConfigurationError
 from busframe.tracing import current_trace, enter_trace
@@ -98,7 +98,7 @@ class PulledDelivery(Delivery[T_co], frozen=True, kw_only=True):
             if error is None or isinstance(error, Exception):
                 hold.tell(error)
             else:
-                hold.tell(NoAttempt("given back: whoever worked on it was interrupted", 0))
+                hold.tell(GivenBack("whoever worked on it was interrupted", begun=True))
         return bool(swallowed) or isinstance(error, Exception)
 
 
@@ -125,7 +125,7 @@ class Shelf(Generic[T_co]):
             hold=hold,
         )
         if self._closed:
-            raise NoAttempt("the stream is closed", 0)
+            raise GivenBack("the stream is closed", begun=False)
         self._out[hold] = None
         self._lying[hold] = pulled
         self._change()
@@ -158,7 +158,7 @@ class Shelf(Generic[T_co]):
         self._lying.clear()
         for hold in self._out:
             if hold.scope is None:
-                hold.tell(NoAttempt("the stream was closed", 0))
+                hold.tell(GivenBack("the stream was closed", begun=False))
         self._change()
 
     def _change(self) -> None:

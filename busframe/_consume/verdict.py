@@ -19,10 +19,23 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Give it back, to come again after `delay_s` seconds; if not `counts`, without this being an attempt."""
+    """Have it tried again after `delay_s` seconds.
+
+    Attributes:
+        counts: this was an attempt.
+        begun: its handler has begun on it.
+    """
 
     delay_s: float
     counts: bool = True
+    begun: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Let others have it, at once; if not `begun`, without this being an attempt where the broker can do that."""
+
+    begun: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,7 @@ class Postpone:
     left_s: float
 
 
-Verdict = Done | Again | GiveUp | Postpone
+Verdict = Done | Again | GiveBack | GiveUp | Postpone
 
 
 class NotYetDue(Outcome):
@@ -58,7 +71,15 @@ class NoAttempt(Outcome):
         self.left_s = left_s
 
 
-def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float, must_count: bool = False) -> Verdict:
+class GivenBack(Outcome):
+    """Whoever was to work on the message does not: others may have it. See `GiveBack`."""
+
+    def __init__(self, reason: str, *, begun: bool) -> None:
+        super().__init__(reason)
+        self.begun = begun
+
+
+def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float) -> Verdict:
     """Decide.
 
     Args:
@@ -66,22 +87,31 @@ def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float,
         attempt: which delivery this was, from 1.
         retry: the subscription's policy.
         random: in [0, 1), for the jitter.
-        must_count: an attempt cannot be left uncounted here.
     """
     match error:
         case None | Drop():
             return Done()
-        case NotYetDue() | NoAttempt():
-            return Postpone(error.left_s) if isinstance(error, NotYetDue) else Again(error.left_s)
+        case NotYetDue() | NoAttempt() | GivenBack():
+            return _judge_unhandled(error)
         case Reject() | CodecError():
             return GiveUp(f"rejected: {error.reason}" if isinstance(error, Reject) else _text(error))
         case ExceptionGroup(exceptions=[Outcome() as decision]):
             # Said inside a task group of the handler's.
-            return judge(decision, attempt=attempt, retry=retry, random=random, must_count=must_count)
-        case Later() if not (error.count or must_count):
+            return judge(decision, attempt=attempt, retry=retry, random=random)
+        case Later(count=False):
             return Again(error.delay_s, counts=False)
         case _:
             return _judge_failure(error, attempt, retry, random)
+
+
+def _judge_unhandled(decision: NotYetDue | NoAttempt | GivenBack) -> Verdict:
+    match decision:
+        case NotYetDue():
+            return Postpone(decision.left_s)
+        case NoAttempt():
+            return Again(decision.left_s, counts=False, begun=False)
+        case GivenBack():
+            return GiveBack(decision.begun)
 
 
 def _judge_failure(error: Exception, attempt: int, retry: Retry, random: float) -> Verdict:
