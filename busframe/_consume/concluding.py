@@ -85,7 +85,8 @@ class Concluder:
                     self._observers.note(told)
                 return taken
             case GiveBack():
-                lease.counts.retried += (taken := await self._put_back(lease))
+                put_back = self._put_back if verdict.begun or self._ordered else self._put_back_uncounted
+                lease.counts.retried += (taken := await put_back(lease, delay_s=0.0))
                 return taken
             case GiveUp():
                 return await self._bury(lease, verdict.reason, error)
@@ -102,15 +103,15 @@ class Concluder:
         return await self._settler.settle(lease, Release(receipt=lease.received.receipt, delay_s=delay_s))
 
     async def _have_tried_again(self, lease: Lease, verdict: Again) -> bool:
-        # Elsewhere, a message that was begun on is hidden in the broker: it need not come again to this process.
+        # On any other queue, a message that was begun on waits in the broker: for any process.
         may_hold = self._ordered or not verdict.begun
         if may_hold and self._holding.hold(lease, verdict.delay_s, counts=verdict.counts):
             return True
-        if verdict.counts or may_hold:
+        if verdict.counts or self._ordered:
             return await self._put_back(lease, delay_s=verdict.delay_s)
         return await self._put_back_uncounted(lease, delay_s=verdict.delay_s)
 
-    async def _put_back(self, lease: Lease, *, delay_s: float = 0.0) -> bool:
+    async def _put_back(self, lease: Lease, *, delay_s: float) -> bool:
         """Give back a message that others of its key may wait for."""
         if self._ordered:
             # In this order: while the first of a group is out, the broker delivers nothing of the group. So none of
@@ -165,8 +166,7 @@ class Concluder:
         except (BackendError, ClosedError) as refusal:
             fields = log_fields(lease, self._group)
             _log.error("message %s could not be dead-lettered: %s", received.message_id, refusal, extra=fields)
-            again = Again(BURIAL_RETRY_S, begun=True)
-            return await self._have_tried_again(lease, again)
+            return await self._have_tried_again(lease, Again(BURIAL_RETRY_S))
         taken = await self._settler.settle(lease, Acknowledge(receipt=received.receipt))
         lease.counts.dead_lettered += taken
         if self._observers is not None and taken:

@@ -56,6 +56,7 @@ class _OnceHandler(Handler):
     """A handler with an inbox before it."""
 
     inner: Handler
+    group: str
     inbox: Inbox
     keeper: _ClaimKeeper
     window_s: float
@@ -81,8 +82,9 @@ class _OnceHandler(Handler):
 
     async def _claim(self, delivery: Delivery[Any]) -> Claim:
         headers = delivery.headers
-        # CloudEvents, "id": source and id together are unique. The queue is the group's.
-        key = f"{delivery.queue}\n{headers.source}\n{headers.id}"
+        # CloudEvents, "id": source and id together are unique. The group keeps its name when it is moved to another
+        # queue; the owner of a command has none but its queue's.
+        key = f"{self.group}\n{headers.source}\n{headers.id}"
         try:
             found = await self.inbox.claim(key, lease_s=self.keeper.lease_s, window_s=self.window_s)
         except BackendError as error:
@@ -177,6 +179,7 @@ def with_inbox(group: Group, inbox: Inbox, tasks: TaskGroup) -> Group:
             filter=handler.filter,
             once_window_s=handler.once_window_s,
             inner=handler,
+            group=group.name or group.queue,
             inbox=inbox,
             keeper=keeper,
             window_s=handler.once_window_s,

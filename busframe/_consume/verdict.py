@@ -33,7 +33,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """Let others have it, at once; if not `begun`, without this being an attempt where the broker can do that."""
+    """Let others have it, at once; if not `begun`, without this being an attempt, save on an ordered queue."""
 
     begun: bool
 

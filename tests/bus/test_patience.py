@@ -1,0 +1,88 @@
+"""No message is given up for what happened to others, on any broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from bus.on_all_backends import connect  # noqa: F401 - a fixture
+from bus.orders import OrderPlaced
+
+from busframe import Bus, Delivery, Later, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from busframe import Live
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE_S = 60.0
+ORDERED = "shop-billing.fifo"
+
+
+async def test_heads_that_fail_wear_out_none_of_those_behind_them(
+    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],  # noqa: F811 - the fixture
+) -> None:
+    bus = Bus("shop")
+    calls: list[tuple[str, int]] = []
+
+    @bus.subscribe(OrderPlaced, group="billing", ordered=True, retry=Retry(attempts=5, first_s=0.002, cap_s=0.002))
+    async def bill(order: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+        calls.append((order.order, delivery.attempt))
+        if order.order.startswith("bad") or calls == [*calls[:-1], ("flaky", 1)]:
+            raise ConnectionError
+
+    orders = [*(f"bad {nth}" for nth in range(7)), "flaky", "good"]
+    with anyio.fail_after(PATIENCE_S):
+        async with connect(bus) as live:
+            for order in orders:
+                await live.publish(OrderPlaced(order))
+            async with live.running():
+                while live.counts[ORDERED].handled < 2:  # noqa: ASYNC110 - it looks from outside
+                    await anyio.sleep(0.001)
+            letters = await live.dead_letters("shop/billing").list()
+    bad = [(f"bad {nth}", attempt) for nth in range(7) for attempt in range(1, 6)]
+    assert calls == [*bad, ("flaky", 1), ("flaky", 2), ("good", 1)]
+    assert [letter.reason for letter in letters] == ["attempt 5 of 5: ConnectionError: "] * 7
+
+
+async def test_not_now_on_an_ordered_queue_does_not_count(
+    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],  # noqa: F811 - the fixture
+) -> None:
+    bus = Bus("shop")
+    calls: list[tuple[str, int]] = []
+
+    @bus.subscribe(OrderPlaced, group="billing", ordered=True, retry=Retry(attempts=2))
+    async def bill(order: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+        calls.append((order.order, delivery.attempt))
+        if len(calls) < 15:
+            raise Later(0, count=False)
+
+    with anyio.fail_after(PATIENCE_S):
+        async with connect(bus) as live:
+            for order in ("first", "second"):
+                await live.publish(OrderPlaced(order))
+            async with live.running():
+                while live.counts[ORDERED].handled < 2:  # noqa: ASYNC110 - it looks from outside
+                    await anyio.sleep(0.001)
+    assert calls == [*[("first", 1)] * 15, ("second", 1)]
+
+
+async def test_a_stream_that_is_opened_and_closed_over_and_over_loses_nothing(
+    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],  # noqa: F811 - the fixture
+) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        async with connect(Bus("shop")) as live:
+            async with live.stream(OrderPlaced, group="audit", retry=Retry(attempts=1)):
+                pass
+            await live.publish(OrderPlaced("o1"))
+            for nth in range(1, 9):
+                async with live.stream(OrderPlaced, group="audit", retry=Retry(attempts=1)) as deliveries:
+                    while live.counts["shop-audit"].received < nth:  # noqa: ASYNC110 - it looks from outside
+                        await anyio.sleep(0.001)
+            async with live.stream(OrderPlaced, group="audit", retry=Retry(attempts=1)) as deliveries:
+                async with await anext(deliveries) as delivery:
+                    assert (delivery.payload.order, delivery.attempt) == ("o1", 1)
