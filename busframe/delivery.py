@@ -25,7 +25,7 @@ class Delivery(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
     Attributes:
         payload: the message itself.
         headers: who sent it, under which name and id.
-        attempt: which delivery this is, from 1. Deliveries nobody saw count too.
+        attempt: which of the message's attempts this is, from 1. Deliveries nobody saw count too.
         message_id: the broker's name for it; `headers.id` is the bus's, and the same on every queue of a publish.
         sent_at_s: seconds since 1970 by the broker's clock.
     """

@@ -13,7 +13,7 @@ class Outcome(Exception):  # noqa: N818 - not an error: a handler's decision
 
 
 class Later(Outcome):
-    """Give the message back and have it delivered again after `delay_s` seconds.
+    """Have the message delivered again after `delay_s` seconds, or what is left of its twelve hours if that is less.
 
     It counts as an attempt: at the last attempt of the subscription's retry policy the message is dead-lettered, with
     this as the reason. A handler that often has to wait needs a policy with many attempts, or `count=False`.
@@ -22,8 +22,9 @@ class Later(Outcome):
         delay_s: 0 to 43,200.
         count: False lets it not count, however often it is said: for "not now", such as while a partner's system is
             closed. The message goes to the end of its queue and keeps its age and its attempts; a crash in the
-            instant in which that is done leaves it there twice. On an ordered queue, where it has to keep its place,
-            and for a foreign message that has ten attributes or no room for one more, it counts all the same.
+            instant in which that is done leaves it there twice. On an ordered queue it keeps its place instead; there
+            it counts if the consumer cannot keep it in hand so long (docs/consuming.md, "Messages that are held"), and
+            elsewhere for a foreign message that has ten attributes or no room for one more.
     """
 
     def __init__(self, delay_s: float, *, count: bool = True) -> None:

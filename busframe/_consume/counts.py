@@ -77,7 +77,7 @@ class HandlerCounts:
         calls: begun.
         failed: of these, the ones that raised something other than `Later`, `Reject` and `Drop`, or took too long.
         handled: acknowledged after their handler returned, or raised `Drop`.
-        retried: given back to come again.
+        retried: given back to come again, or kept in hand to be tried again.
         dead_lettered: moved to the dead-letter queue.
         lost: leases that ended before their message was settled.
         unsettled: the broker would not hear what became of them: they may come again.

@@ -1,14 +1,15 @@
 """Keeps messages in hand until they are tried again, where nobody else could do anything meanwhile.
 
-On an ordered queue nobody gets the next message of a group while its first undone one is out, or hidden. So when that one
-fails and is to be tried again after a delay, nothing is won by giving it back, and much is lost: each of those received
-with it would have to be given back too, and brokers count every receive. It is *held* instead: its lease and those of the
-messages behind it are kept, and after the delay its handler is called again, as the next attempt. A message that could
-not be begun on, on whatever queue, is held for the same reason: each receive would bring it nearer to its end.
+On an ordered queue nobody gets the next message of a group while its first undone one is out, or hidden. So when that
+one fails and is to be tried again after a delay, nothing is won by giving it back, and much is lost: each of those
+received with it would have to be given back too, and brokers count every receive. It is *held* instead: its lease and
+those of the messages behind it are kept, and after the delay its handler is called again, as the next attempt. A
+message that could not be begun on, on whatever queue, is held for the same reason: each receive would bring it nearer
+to its end.
 
 Held messages take up none of the places of `concurrency`, so that they keep no others from being handled. There is a
-bound to them all the same, in number and, where there is one for what is in hand, in bytes; past it, and where a message
-would be held for longer than its lease can last, `hold` refuses, and it is given back.
+bound to them all the same, in number and, where there is one for what is in hand, in bytes; past it, and where a
+message would be held for longer than its lease can last, `hold` refuses, and it is given back.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from busframe._consume.in_hand import InHand
     from busframe._consume.lanes import Lanes
     from busframe._consume.leases import Lease
-    from busframe.registry import Group
+    from busframe.group import Group
 
 HELD_PER_PLACE: Final = 10
 """So many messages are held at most for each that may be worked on at once."""

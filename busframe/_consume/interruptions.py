@@ -1,4 +1,4 @@
-"""What a handler may raise that is no Exception: which of it is the handler's own failure, and which ends the program."""
+"""What a handler may raise that is no Exception: which of it is its own failure, and which ends the program."""
 
 from __future__ import annotations
 

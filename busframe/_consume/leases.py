@@ -241,9 +241,7 @@ class LeaseKeeper:
             lease.lose()
 
     async def _ask(self, asked: Mapping[Lease, float], now_s: float) -> Sequence[SettleOutcome]:
-        batch = [
-            Extension(receipt=lease.received.receipt, lease_s=until_s - now_s) for lease, until_s in asked.items()
-        ]
+        batch = [Extension(receipt=lease.received.receipt, lease_s=until_s - now_s) for lease, until_s in asked.items()]
         error: BackendError = UnavailableError("no answer before the lease ended")
         # When the first of the leases has ended, its handler has to be stopped, answer or not.
         left_s = min(lease.until_s for lease in asked) - now_s

@@ -154,8 +154,8 @@ def test_groups_become_queues_with_a_dead_letter_queue_each() -> None:
     assert billing.lease_s == 60
     assert billing.dead_letters == DeadLetters(queue=QueueName("shop-billing-dead"), max_receive_count=11)
     # Those behind one that is tried again may be given back each time.
-    audit = plan.queues[3]
-    assert audit.dead_letters == DeadLetters(queue=QueueName("shop-audit-dead.fifo"), max_receive_count=55)
+    in_order = plan.queues[3]
+    assert in_order.dead_letters == DeadLetters(queue=QueueName("shop-audit-dead.fifo"), max_receive_count=55)
     assert [row.name for row in subscriptions_of(bus.groups.values())] == [
         ("shop.order.placed", "shop-billing"),
         ("shop.order.cancelled", "shop-billing"),

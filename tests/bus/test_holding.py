@@ -284,7 +284,8 @@ def test_a_dead_letter_queue_that_is_away_holds_the_message_and_those_behind_it(
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_what_nobody_could_begin_on_is_waited_for_and_is_no_attempt(
-    play: Callable[..., None], ordered: bool  # noqa: FBT001 - a parameter of the test
+    play: Callable[..., None],
+    ordered: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     bus = Bus("shop")
     attempts: list[int] = []

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from bus.on_all_backends import connect  # noqa: F401 - a fixture
 from bus.orders import OrderPlaced
 
 from busframe import Bus, Delivery, Later, Retry
+from busframe_emulator.server.thread import run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from busframe import Live
 
@@ -23,8 +24,26 @@ PATIENCE_S = 60.0
 ORDERED = "shop-billing.fifo"
 
 
+@pytest.fixture(params=["memory", "sqlite", "sqs"])
+def connect(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Generator[Callable[[Bus], AbstractAsyncContextManager[Live]], None, None]:
+    """Connect a bus to it; for `memory`, each connection is a broker of its own."""
+    file = f"sqlite:///{tmp_path}/bus.db"
+    if request.param == "memory":
+        yield lambda bus: bus.connect("memory://")
+    elif request.param == "sqlite":
+        yield lambda bus: bus.connect(file)
+    else:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        with run_in_thread() as server:
+            url = f"sqs://eu-west-1?endpoint_url={server.url}&wait_s=1"
+            yield lambda bus: bus.connect(url, recipients=file)
+
+
 async def test_heads_that_fail_wear_out_none_of_those_behind_them(
-    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],  # noqa: F811 - the fixture
+    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],
 ) -> None:
     bus = Bus("shop")
     calls: list[tuple[str, int]] = []
@@ -50,7 +69,7 @@ async def test_heads_that_fail_wear_out_none_of_those_behind_them(
 
 
 async def test_not_now_on_an_ordered_queue_does_not_count(
-    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],  # noqa: F811 - the fixture
+    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],
 ) -> None:
     bus = Bus("shop")
     calls: list[tuple[str, int]] = []
@@ -72,7 +91,7 @@ async def test_not_now_on_an_ordered_queue_does_not_count(
 
 
 async def test_a_stream_that_is_opened_and_closed_over_and_over_loses_nothing(
-    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],  # noqa: F811 - the fixture
+    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],
 ) -> None:
     with anyio.fail_after(PATIENCE_S):
         async with connect(Bus("shop")) as live:
@@ -83,6 +102,8 @@ async def test_a_stream_that_is_opened_and_closed_over_and_over_loses_nothing(
                 async with live.stream(OrderPlaced, group="audit", retry=Retry(attempts=1)) as deliveries:
                     while live.counts["shop-audit"].received < nth:  # noqa: ASYNC110 - it looks from outside
                         await anyio.sleep(0.001)
-            async with live.stream(OrderPlaced, group="audit", retry=Retry(attempts=1)) as deliveries:
-                async with await anext(deliveries) as delivery:
-                    assert (delivery.payload.order, delivery.attempt) == ("o1", 1)
+            async with (
+                live.stream(OrderPlaced, group="audit", retry=Retry(attempts=1)) as deliveries,
+                await anext(deliveries) as delivery,
+            ):
+                assert (delivery.payload.order, delivery.attempt) == ("o1", 1)
