@@ -15,14 +15,19 @@ from busframe.errors import ConfigurationError, InvalidArgumentError
 from busframe.message import Acknowledge, Outgoing, QueueName, Sent
 from busframe.queue_names import dead_queue
 from busframe.recipients import Subscription
+from busframe.runtime import new_id
 from busframe.topology.operations import Topology
 from busframe.topology.registration import register
+from busframe_emulator.engine import Limits
+from busframe_emulator.server.thread import run_in_thread
+from busframe_memory import open_memory
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
     from pathlib import Path
 
     from busframe.recipients import RecipientList
+    from busframe_emulator.server.thread import ThreadedServer
 
 pytestmark = pytest.mark.anyio
 
@@ -30,17 +35,47 @@ PLACED, CANCELLED = "shop.order.placed", "shop.order.cancelled"
 BILLING, NEW, SHIPPING = QueueName("shop-billing"), QueueName("shop-bills"), QueueName("shop-shipping")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Backend]:
-    url = BackendUrl.parse("memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/bus.db")
+@pytest.fixture(scope="module")
+def server() -> Generator[ThreadedServer]:
+    # A name may be used again at once, and a queue purged: the clock would have to be moved for it in every test.
+    with run_in_thread(limits=Limits(purge_interval_us=0, recreate_after_us=0)) as server:
+        yield server
+
+
+# What differs between the event loops is tried enough on the others: a client of SQS takes its time to make.
+@pytest.fixture(params=["memory-asyncio", "memory-trio", "sqlite-asyncio", "sqlite-trio", "sqs-asyncio"])
+def place(request: pytest.FixtureRequest) -> tuple[str, str]:
+    broker, _, loop = str(request.param).partition("-")
+    return broker, loop
+
+
+@pytest.fixture
+def anyio_backend(place: tuple[str, str]) -> str:
+    return place[1]
+
+
+@pytest.fixture
+async def backend(
+    place: tuple[str, str], request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[Backend]:
+    text = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/bus.db", "sqs": ""}[place[0]]
+    if not text:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        server: ThreadedServer = request.getfixturevalue("server")
+        text = f"sqs://us-east-1?prefix={new_id()}-&wait_s=1&endpoint_url={server.url}"
+    url = BackendUrl.parse(text)
     async with backend_factory(url.scheme)(url) as backend:
         yield backend
 
 
 @pytest.fixture
-def recipients(backend: Backend) -> RecipientList:
-    assert isinstance(backend, KeepsRecipients)
-    return backend.recipients
+async def recipients(backend: Backend) -> AsyncGenerator[RecipientList]:
+    if isinstance(backend, KeepsRecipients):
+        yield backend.recipients
+    else:
+        async with open_memory(BackendUrl.parse("memory://")) as memory:
+            yield memory.recipients
 
 
 @pytest.fixture
@@ -72,6 +107,15 @@ async def take(backend: Backend, queue: QueueName) -> list[str]:
     received = await backend.receive(queue, limit=10, wait_s=1, lease_s=30)
     await backend.settle(queue, [Acknowledge(receipt=message.receipt) for message in received])
     return sorted(message.body for message in received)
+
+
+async def listed(backend: Backend) -> list[QueueName]:
+    return list(await backend.list_queues())
+
+
+def kept(backend: Backend, *dead: QueueName) -> Sequence[QueueName]:
+    """Dead-letter queues that stay although nothing is seen on them, since the counts may be late."""
+    return () if backend.capabilities.exact_stats else dead
 
 
 async def states(topology: Topology) -> list[tuple[str, str, str]]:
@@ -138,7 +182,7 @@ async def test_unsubscribing_lets_the_queue_be_consumed_and_then_removes_row_and
         await until_waiting(topology, ("placed", SHIPPING, "draining"))
         assert await take(backend, SHIPPING) == ["a", "b"]
     assert await states(topology) == ALL[:2]
-    assert await backend.list_queues() == [BILLING, dead_queue(BILLING)]
+    assert await listed(backend) == [BILLING, dead_queue(BILLING), *kept(backend, dead_queue(SHIPPING))]
 
 
 async def test_what_is_in_hand_keeps_a_queue_alive(topology: Topology, backend: Backend) -> None:
@@ -160,7 +204,7 @@ async def test_dead_letters_are_kept_unless_one_says_otherwise(topology: Topolog
     assert (left.queue, left.dead_letters) == (SHIPPING, dead_queue(SHIPPING))
     (left,) = await topology.unsubscribe("billing", with_dead_letters=True)
     assert left.dead_letters is None
-    assert await backend.list_queues() == [dead_queue(SHIPPING)]
+    assert await listed(backend) == [dead_queue(SHIPPING)]
 
 
 async def test_unsubscribing_from_one_event_leaves_the_queue_to_the_others(
