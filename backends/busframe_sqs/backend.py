@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import anyio
 
 from busframe.backend import Capabilities, QueueStats
-from busframe.errors import BackendError, MessageTooLargeError, QueueNotFoundError, ThrottledError
+from busframe.errors import BackendError, MessageRefusedError, MessageTooLargeError, QueueNotFoundError, ThrottledError
 from busframe.limits import check_extend, check_receive, check_send, check_settle
 from busframe.message import Acknowledge, Failed, QueueName, Settled, is_ordered
-from busframe_sqs.claims import LARGE_BYTES_MAX, Claims, key_in
+from busframe_sqs.claims import LARGE_ATTRIBUTES_MAX, LARGE_BYTES_MAX, Claims, key_in
 from busframe_sqs.connection import SqsConnection
 from busframe_sqs.errors import code_of
 from busframe_sqs.polls import Polls, Wish
@@ -125,11 +125,10 @@ class SqsBackend:
         """See `Backend.send`. One call, and before it one of S3 for each body that is too large for SQS."""
         self._connection.require_open()
         check_send(self.capabilities, queue, batch)
-        largest = self.capabilities.message_bytes_max
         fates: dict[int, SendOutcome] = {
-            index: Failed(error=MessageTooLargeError(f"message of {message.size_bytes} bytes; {largest} fit"))
+            index: Failed(error=error)
             for index, message in enumerate(batch)
-            if message.size_bytes > largest
+            if message.size_bytes > MESSAGE_BYTES_MAX and (error := self._unfit(queue, message)) is not None
         }
         entries = {index: send_entry(index, message) for index, message in enumerate(batch) if index not in fates}
         keys: dict[int, str] = {}
@@ -251,6 +250,18 @@ class SqsBackend:
             return
         self._connection.forget(queue)
         self._provisioner.forget(queue)
+
+    def _unfit(self, queue: QueueName, message: Outgoing) -> BackendError | None:
+        """Why a message that is too large for SQS cannot be sent by way of S3, if so: known before anything is done."""
+        largest = self.capabilities.message_bytes_max
+        if message.size_bytes > largest:
+            return MessageTooLargeError(f"message of {message.size_bytes} bytes; {largest} fit")
+        if len(message.attributes) > LARGE_ATTRIBUTES_MAX:
+            return MessageRefusedError(
+                f"queue {queue}: {len(message.attributes)} attributes on a message of {message.size_bytes} bytes: "
+                f"{LARGE_ATTRIBUTES_MAX} fit beside the one that says that its body is in S3"
+            )
+        return None
 
     async def _deposit(self, queue: QueueName, entry: SendEntry) -> str:
         assert self._claims is not None  # noqa: S101 - no message is larger than SQS takes without them

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 LARGE_BYTES_MAX: Final = 256 * 1_048_576
 """A body is held in memory whole, on both sides, several times over while it is encoded; S3 itself takes 5 GiB."""
 
+LARGE_ATTRIBUTES_MAX: Final = 9
+"""Amazon SQS, message attributes: ten, and one of them is ours."""
+
 # Amazon SQS Extended Client Libraries; the second of each is from before 2019.
 _CLASSES: Final = (
     "software.amazon.payloadoffloading.PayloadS3Pointer",

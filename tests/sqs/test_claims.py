@@ -13,7 +13,14 @@ import pytest
 from sqs.fake import service_error
 
 from busframe.backend import Plan, QueueSpec
-from busframe.errors import InvalidArgumentError, MessageTooLargeError, StorageError, ThrottledError, UnavailableError
+from busframe.errors import (
+    InvalidArgumentError,
+    MessageRefusedError,
+    MessageTooLargeError,
+    StorageError,
+    ThrottledError,
+    UnavailableError,
+)
 from busframe.ledger import Ledger
 from busframe.message import Acknowledge, Extension, Failed, Outgoing, QueueName, Release, Sent, Settled
 from busframe.runtime import new_id
@@ -181,13 +188,41 @@ async def test_a_body_that_cannot_be_put_away_fails_alone(open_backend: Open, s3
         assert [received.body for received in await receive(backend)] == ["small"]
 
 
-async def test_an_object_whose_message_was_refused_is_removed(open_backend: Open, s3: FakeS3) -> None:
+async def test_an_object_whose_message_was_refused_is_removed(
+    open_backend: Open, s3: FakeS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_backend() as backend:
-        attributes: dict[str, str | bytes] = {f"a{n}": "x" for n in range(10)}  # no room for the eleventh
-        (outcome,) = await backend.send(ORDERS, [Outgoing(body=LARGE, attributes=attributes)])
+
+        def refuse(**_parameters: object) -> object:
+            failure = {"Id": "0", "SenderFault": True, "Code": "InvalidMessageContents"}
+            return {"Failed": [failure]}
+
+        monkeypatch.setattr(backend.client, "send_message_batch", refuse)
+        (outcome,) = await send(backend, LARGE)
         assert isinstance(outcome, Failed)
     assert not s3.objects
     assert len(s3.deleted) == 1
+
+
+async def test_attributes_that_leave_no_room_for_the_claim_check_are_refused_before_anything_is_done(
+    open_backend: Open, s3: FakeS3
+) -> None:
+    async with open_backend() as backend:
+
+        def message(count: int, body: str) -> Outgoing:
+            return Outgoing(body=body, attributes={f"a{n}": "x" for n in range(count)})
+
+        before = backend.ledger.total
+        (outcome,) = await backend.send(ORDERS, [message(10, LARGE)])
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, MessageRefusedError)
+        assert outcome.error.effect == "none"
+        assert "10 attributes on a message of 1048667 bytes: 9 fit" in str(outcome.error)
+        assert (backend.ledger.total, s3.objects, s3.deleted) == (before, {}, [])
+        outcomes = await backend.send(ORDERS, [message(9, LARGE), message(10, "small"), message(10, LARGE)])
+        assert [type(outcome) for outcome in outcomes] == [Sent, Sent, Failed]
+        received = [one for _ in range(2) for one in await receive(backend)]
+        assert sorted(len(one.attributes) for one in received) == [9, 10]
 
 
 async def test_a_body_that_cannot_be_fetched_now_is_given_back_and_comes_again(open_backend: Open, s3: FakeS3) -> None:
