@@ -181,6 +181,24 @@ def test_a_group_keeps_its_order() -> None:
     assert found(*sends, fifo_take(4, 6.5, "b"), fifo_take(6, 7, "a"), *deletes) == {}, "either may have been first"
 
 
+def test_a_message_of_a_group_is_not_passed_over() -> None:
+    sends = (fifo_send(0, 1, "a"), fifo_send(2, 3, "b"))
+    lost_is_not_the_question = {"lost"}
+
+    def passed_over(*more: Call, at_s: float = 4, **facts: Any) -> dict[str, str]:
+        taken = fifo_take(at_s, at_s + 1, "b")
+        gone = delete(at_s + 2, at_s + 3, "b1", queue="orders.fifo")
+        return found(*sends, *more, taken, gone, allow=lost_is_not_the_question, **facts)
+
+    assert passed_over() == {"fifo_order": "violation"}
+    assert passed_over(call("receive", 2, None, queue="orders.fifo")) == {}, "somebody may have taken it"
+    assert passed_over(call("purge", 2, 3, queue="orders.fifo")) == {}
+    assert passed_over(at_s=100) == {}, "its time may be over"
+    assert found(fifo_send(0, 2.5, "a"), sends[1], fifo_take(4, 5, "b"), allow={"lost", "stuck"}) == {}, (
+        "b may be first"
+    )
+
+
 def test_a_group_in_flight_gives_nothing() -> None:
     calls = (fifo_send(0, 1, "a"), fifo_send(2, 3, "b"), fifo_take(4, 5, "a"), fifo_take(6, 7, "b"))
     deletes = (delete(8, 9, "a1", queue="orders.fifo"), delete(8, 9, "b1", queue="orders.fifo"))

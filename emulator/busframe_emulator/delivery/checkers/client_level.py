@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, Literal
 
+from busframe_emulator.delivery.checkers.client_groups import check_exclusion, check_never_delivered, check_order
 from busframe_emulator.delivery.checkers.client_messages import SECOND_US, DeliverySeen, MessageSeen, is_fifo
 from busframe_emulator.delivery.checkers.verdicts import Finding, Findings, Report
-from busframe_emulator.delivery.client_history import QueueFacts
+from busframe_emulator.delivery.client_history import FOREVER_US, QueueFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from busframe_emulator.delivery.client_history import Call, ClientHistory, Seen
 
@@ -65,6 +66,8 @@ class _Judge:
         self._failed: defaultdict[tuple[str, str], list[Call]] = defaultdict(list)
         self._unclear: set[str] = set()
         self._empty_waits: dict[str, Call] = {}
+        # When a receive began, by queue, that may have taken anything without anybody knowing: the first.
+        self._blind: dict[str, int] = {}
 
     def judge(self) -> Report:
         calls = sorted(self._history.calls, key=lambda call: call.began)
@@ -78,13 +81,9 @@ class _Judge:
                 self._note_settlement(call)
         for message in self._messages.values():
             self._check_message(message)
-        groups: defaultdict[tuple[str, str], list[MessageSeen]] = defaultdict(list)
-        for message in self._messages.values():
-            if message.is_fifo and message.group is not None:
-                groups[message.queue, message.group].append(message)
+        groups = self._groups()
         for members in groups.values():
-            self._check_order(members)
-            self._check_exclusion(members)
+            self._check_group(members)
         self._check_deduplication(calls)
         self._check_left(groups)
         notes = dict(sorted(self._found.notes.items()))
@@ -115,6 +114,8 @@ class _Judge:
                 self._failed[call.queue, call.body].append(call)
             else:
                 self._unknown[call.queue, call.body].append(call)
+        elif call.op == "receive" and call.outcome == "unknown":
+            self._blind.setdefault(call.queue, call.began)
         elif call.op == "receive" and _has_looked_everywhere(call) and not call.messages:
             self._empty_waits[call.queue] = call
 
@@ -244,54 +245,20 @@ class _Judge:
 
     # --- one group --------------------------------------------------------------------------------------------------
 
-    def _check_order(self, members: list[MessageSeen]) -> None:
-        """Sent certainly one after the other, delivered first certainly the other way round."""
-        seen = [one for one in members if one.deliveries and one.sends]
-        by_end = sorted(seen, key=lambda one: one.sends[0].ended_us)
-        latest: MessageSeen | None = None  # of those sent before: the one whose first delivery began last
-        place = 0
-        for message in sorted(seen, key=lambda one: one.sends[0].began):
-            while place < len(by_end) and by_end[place].sends[0].ended_us < message.sends[0].began:
-                if latest is None or by_end[place].first.began > latest.first.began:
-                    latest = by_end[place]
-                place += 1
-            if latest is not None and self._overtook(message, latest):
-                text = f"message {latest.id} was sent before it, and delivered after it for the first time"
-                self._find("fifo_order", message.first.call, message.id, text, message.first)
+    def _groups(self) -> dict[tuple[str, str], list[MessageSeen]]:
+        groups: defaultdict[tuple[str, str], list[MessageSeen]] = defaultdict(list)
+        for message in self._messages.values():
+            if message.is_fifo and message.group is not None:
+                groups[message.queue, message.group].append(message)
+        return groups
 
-    def _overtook(self, message: MessageSeen, earlier: MessageSeen) -> bool:
-        if message.first.call is earlier.first.call:
-            return message.first.slot < earlier.first.slot
-        return message.first.ended < earlier.first.began
-
-    def _check_exclusion(self, members: list[MessageSeen]) -> None:
-        """A group was served while an earlier message of it was certainly in flight by another receive."""
-        deliveries = sorted(
-            ((one, message) for message in members for one in message.deliveries), key=lambda pair: pair[0].began
-        )
-        flying: list[tuple[DeliverySeen, MessageSeen]] = []
-        for delivery, message in deliveries:
-            still: list[tuple[DeliverySeen, MessageSeen]] = []
-            for other, earlier in flying:
-                hidden = other.hidden_until(delivery.ended)
-                if hidden is None or hidden[1] < delivery.began:
-                    continue
-                still.append((other, earlier))
-                if (
-                    other.call is not delivery.call
-                    and earlier is not message
-                    and _comes_before(earlier, message)
-                    and other.ended < delivery.began
-                    and delivery.ended < hidden[0]
-                    and not any(delete.began < delivery.ended for delete in other.deletes)
-                    and (delivery.call.attempt is None or delivery.call.attempt != other.call.attempt)
-                ):
-                    text = f"message {earlier.id}, which comes before it in group {message.group!r}, was in flight"
-                    self._find("fifo_exclusion", delivery.call, message.id, text, delivery)
-                    break
-            else:
-                flying = still
-            flying.append((delivery, message))
+    def _check_group(self, members: Sequence[MessageSeen]) -> None:
+        check_order(members, self._find)
+        check_exclusion(members, self._find)
+        queue = members[0].queue
+        if queue not in self._unclear:
+            staying = [one for one in members if len(self._queues_of[one.id]) == 1]
+            check_never_delivered(staying, self._find, blind_us=self._blind.get(queue, FOREVER_US))
 
     # --- all of a queue ---------------------------------------------------------------------------------------------
 
@@ -394,13 +361,6 @@ class _Judge:
 def _has_looked_everywhere(call: Call) -> bool:
     """It waited, for all the time it was ready to wait."""
     return call.outcome == "ok" and 0 < call.wait_s * SECOND_US <= call.ended_us - call.began
-
-
-def _comes_before(earlier: MessageSeen, message: MessageSeen) -> bool:
-    one, other = earlier.first.seen.sequence, message.first.seen.sequence
-    if one and other and one.isdecimal() and other.isdecimal():
-        return int(one) < int(other)
-    return bool(earlier.sends and message.sends) and earlier.sends[0].ended_us < message.sends[0].began
 
 
 def _s(at_us: int) -> str:
