@@ -64,7 +64,8 @@ class Capabilities:
             at a time, and hold back the rest of a group while its first undone message is out.
         fair_groups: on a queue without order, a group (tenant) with a large backlog does not keep the others waiting.
         deduplication_window_s: how long an ordered queue remembers a deduplication id, from the first send; 0: not.
-        delay_s_max: longest `Outgoing.delay_s`. A `Release.delay_s` is bounded by `lease_s_max`.
+        delay_s_max: longest `Outgoing.delay_s`. A `Release.delay_s` is bounded by what is left of `lease_s_max`, from
+            the receive on; a longer one is honoured, or fails with `LeaseLostError` and changes nothing.
         lease_s_max: longest lease, counted from the receive over all its extensions.
         retention_s_max: longest a message is kept; then it is gone, in flight or not.
         wait_s_max: longest `wait_s` of one receive.

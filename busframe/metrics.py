@@ -33,7 +33,7 @@ _Labels = dict[str, str]
 
 _OF_HANDLERS: Final = (
     ("handled", "Messages acknowledged after their handler."),
-    ("retried", "Messages given back to come again."),
+    ("retried", "Messages given back, or kept in hand, to be tried again."),
     ("dead_lettered", "Messages moved to the dead-letter queue."),
     ("unsettled", "Messages whose broker did not hear what became of them."),
 )

@@ -160,7 +160,7 @@ class _OfMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried(_OfMessage):
-    """A message was given back to come again after `delay_s`."""
+    """A message is to be tried again after `delay_s`: given back, or kept in hand."""
 
     delay_s: float
     error: Exception

@@ -97,7 +97,9 @@ class _Instruments:
             explicit_bucket_boundaries_advisory=_BOUNDS_S,
         )
         self.retried = meter.create_counter(
-            "busframe.retried.messages", "{message}", "Messages that were given back to come again."
+            "busframe.retried.messages",
+            "{message}",
+            "Messages that were given back, or kept in hand, to be tried again.",
         )
         self.dead_lettered = meter.create_counter(
             "busframe.dead_lettered.messages", "{message}", "Messages that were moved to a dead-letter queue."

@@ -29,7 +29,7 @@ from busframe._consume.concluding import Concluder
 from busframe._consume.health import consumer_health
 from busframe._consume.holding import Holding
 from busframe._consume.in_hand import InHand
-from busframe._consume.interruptions import HandlerCancelledError, HandlerExitError, failure_of
+from busframe._consume.interruptions import HandlerCancelledError, HandlerExitError, failure_of, is_interrupt
 from busframe._consume.lanes import Lanes
 from busframe._consume.leases import Lease, LeaseKeeper
 from busframe._consume.opening import Opener
@@ -37,7 +37,7 @@ from busframe._consume.polling import Polling
 from busframe._consume.polls import PollCount
 from busframe._consume.settling import Settler
 from busframe._consume.telling import about, handled, handling, log_fields, outcome_of, poll_failed
-from busframe._consume.verdict import judge
+from busframe._consume.verdict import GivenBack, judge
 from busframe.crew import Crew
 from busframe.delivery import enter_delivery
 from busframe.errors import BusframeError, UnavailableError
@@ -112,6 +112,7 @@ class Consumer:
         self._poll_count = PollCount(self._most)
         self._polls_beside = 0
         self._drain = anyio.CancelScope()
+        self._interrupt: BaseException | None = None
 
     def stop(self) -> None:
         """Stop polling; `run` returns when what is in hand is settled, or the drain time is over."""
@@ -146,6 +147,9 @@ class Consumer:
 
         What no handler has begun is given back at once. Handlers that are still running `drain_s` after the stop are
         cancelled and their messages given back. Not to be cancelled from outside: a drain has work to do.
+
+        Raises:
+            KeyboardInterrupt: out of a handler; everything is given back.
         """
         async with anyio.create_task_group() as services:
             # Leases are kept and settlements sent until the last message is out of hand.
@@ -188,6 +192,8 @@ class Consumer:
             with anyio.move_on_after(LAST_WORDS_S):
                 await self._in_hand.wait_until_empty()
             services.cancel_scope.cancel()
+        if self._interrupt is not None:
+            raise KeyboardInterrupt from self._interrupt
 
     # --- polling ----------------------------------------------------------------------------------------------------
 
@@ -395,6 +401,11 @@ class Consumer:
             which = (lease.received.message_id, self._queue, failure)
             _log.critical(text, *which, exc_info=raised, extra=log_fields(lease, self._group))
             return failure
+        if is_interrupt(raised):
+            # It goes on from `run`, when everything is given back: asyncio ends its loop where a task raises this.
+            self._interrupt = raised
+            self.hasten()
+            return GivenBack("the program was interrupted", begun=True)
         if lease.lost:
             self._lose(lease)
             raise raised

@@ -138,6 +138,18 @@ class Host:
         ended = consuming[consumer] = anyio.Event()
         try:
             await consumer.run()
-        finally:
+        except KeyboardInterrupt:
             del consuming[consumer]
+            await self._hasten_all()
+            raise
+        finally:
+            consuming.pop(consumer, None)
             ended.set()
+
+    async def _hasten_all(self) -> None:
+        """Have all consumers give back what they have, before the program ends."""
+        running = [pair for consumers in self._consuming.values() for pair in consumers.items()]
+        for consumer, _ in running:
+            consumer.hasten()
+        for _, ended in running:
+            await ended.wait()

@@ -30,6 +30,13 @@ def failure_of(raised: BaseException) -> Exception | None:
     return failure
 
 
+def is_interrupt(raised: BaseException) -> bool:
+    """Tell whether somebody at the keyboard wants the program to end."""
+    if isinstance(raised, BaseExceptionGroup):
+        return any(map(is_interrupt, cast("BaseExceptionGroup[BaseException]", raised).exceptions))
+    return isinstance(raised, KeyboardInterrupt)
+
+
 def _is_exit(raised: BaseException) -> bool:
     if isinstance(raised, BaseExceptionGroup):
         inside = cast("BaseExceptionGroup[BaseException]", raised).exceptions

@@ -359,3 +359,67 @@ def test_a_job_does_not_wait_for_what_is_held(play: Callable[..., None]) -> None
             assert stats.visible + stats.in_flight == 2
 
     play(story)
+
+
+@pytest.mark.parametrize(("lease_s", "hours"), [(12 * HOUR_S, 8), (12 * HOUR_S, 11.9), (6 * HOUR_S, 11), (30, 11)])
+def test_a_handler_may_take_nearly_twelve_hours_whatever_the_lease(
+    play: Callable[..., None], lease_s: float, hours: float
+) -> None:
+    bus = Bus("shop")
+
+    @bus.subscribe(OrderPlaced, group="billing", lease_s=lease_s)
+    async def bill(_: OrderPlaced) -> None:
+        await anyio.sleep(hours * HOUR_S)
+
+    async def story() -> None:
+        async with connected(bus) as (live, _), live.running():
+            await live.publish(OrderPlaced("o1"))
+            await anyio.sleep(12 * HOUR_S)
+            counts = live.counts[BILLING]
+            assert (counts.received, counts.handled, counts.lost) == (1, 1, 0)
+
+    play(story)
+
+
+def test_a_handler_that_takes_longer_is_cancelled_when_its_lease_cannot_last(play: Callable[..., None]) -> None:
+    bus = Bus("shop")
+    took_s: list[float] = []
+
+    @bus.subscribe(OrderPlaced, group="billing", lease_s=600)
+    async def bill(_: OrderPlaced) -> None:
+        began_s = anyio.current_time()
+        try:
+            await anyio.sleep(13 * HOUR_S if not took_s else 1)
+        finally:
+            took_s.append(anyio.current_time() - began_s)
+
+    async def story() -> None:
+        async with connected(bus) as (live, _), live.running():
+            await live.publish(OrderPlaced("o1"))
+            await anyio.sleep(13 * HOUR_S)
+            assert (live.counts[BILLING].lost, live.counts[BILLING].handled) == (1, 1)
+
+    play(story)
+    assert 12 * HOUR_S - 60 < took_s[0] <= 12 * HOUR_S
+
+
+def test_a_message_that_is_put_off_for_twelve_hours_after_an_hour_comes_once(play: Callable[..., None]) -> None:
+    bus = Bus("shop")
+    began_s: list[float] = []
+
+    @bus.subscribe(OrderPlaced, group="billing", lease_s=30, retry=Retry(attempts=2))
+    async def bill(_: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+        began_s.append(anyio.current_time())
+        if delivery.attempt == 1:
+            await anyio.sleep(HOUR_S)
+            raise Later(12 * HOUR_S)
+
+    async def story() -> None:
+        async with connected(bus) as (live, _), live.running():
+            await live.publish(OrderPlaced("o1"))
+            await anyio.sleep(25 * HOUR_S)
+            counts = live.counts[BILLING]
+            assert (counts.handled, counts.retried, counts.unsettled, counts.lost) == (1, 1, 0, 0)
+
+    play(story)
+    assert 12 * HOUR_S - 60 < began_s[1] - began_s[0] <= 12 * HOUR_S + 60

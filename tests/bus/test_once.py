@@ -390,3 +390,31 @@ async def test_where_the_broker_keeps_no_inbox_consumers_name_one_and_publishers
             async with live.stream(OrderPlaced, group="audit", once=True):
                 pass
     assert caught.value.parameter == "inbox"
+
+
+async def test_a_copy_that_comes_after_its_group_was_moved_to_another_queue_is_not_handled_again(
+    tmp_path: Path,
+) -> None:
+    handled: list[str] = []
+    url = f"sqlite:///{tmp_path}/bus.db"
+
+    def shop(queue: str) -> Bus:
+        bus = Bus("shop")
+
+        @bus.subscribe(OrderPlaced, group="points", queue=queue, once=True)
+        async def give_points(_: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+            handled.append(delivery.queue)
+
+        return bus
+
+    with anyio.fail_after(20):
+        async with shop("first").connect(url) as live:
+            await live.publish(OrderPlaced("o1"))
+            (copy,) = await live.queue("first").peek()
+            async with live.running():
+                await until(lambda: live.counts["first"].handled == 1)
+            await live.queue("first").send(copy.body, attributes=copy.attributes)
+            await live.topology.move("shop/points", "second")
+        async with shop("second").connect(url) as live, live.running():
+            await until(lambda: live.counts["second"].handled == 1)
+    assert handled == ["first"]

@@ -294,7 +294,11 @@ class ReleasesNothing(Sound):
 
 
 class ReleasesAtOnce(Sound):
-    found_by = ("a_message_released_with_a_delay_comes_again_after_it",)
+    found_by = (
+        "a_message_released_with_a_delay_comes_again_after_it",
+        "a_message_can_be_released_for_what_is_left_of_the_longest_lease",
+        "a_message_released_for_longer_is_released_so_or_not_at_all",
+    )
 
     async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
         at_once = [replace(entry, delay_s=0) if isinstance(entry, Release) else entry for entry in batch]

@@ -144,6 +144,32 @@ class DeliveryChecks:
         await trial.advance(5)
         assert len(await receive_all(trial, 1)) == 1
 
+    async def test_a_message_can_be_released_for_what_is_left_of_the_longest_lease(self, trial: Trial) -> None:
+        """Counted from the receive, as for an extension."""
+        await send(trial, "x")
+        (first,) = await receive(trial)
+        await trial.advance(LEASE_S / 2)
+        delay_s = trial.backend.capabilities.lease_s_max - LEASE_S
+        assert await trial.backend.settle(ORDERS, [Release(receipt=first.receipt, delay_s=delay_s)]) == [Settled()]
+        await trial.advance(delay_s - 5)
+        assert await receive(trial) == []
+        await trial.advance(5)
+        assert len(await receive_all(trial, 1)) == 1
+
+    async def test_a_message_released_for_longer_is_released_so_or_not_at_all(self, trial: Trial) -> None:
+        """It does not come again earlier."""
+        await send(trial, "x")
+        (first,) = await receive(trial)
+        await trial.advance(LEASE_S / 2)
+        longest = trial.backend.capabilities.lease_s_max
+        (outcome,) = await trial.backend.settle(ORDERS, [Release(receipt=first.receipt, delay_s=longest)])
+        if isinstance(outcome, Failed):
+            assert isinstance(outcome.error, LeaseLostError)
+            assert await trial.backend.settle(ORDERS, [Acknowledge(receipt=first.receipt)]) == [Settled()]
+        else:
+            await trial.advance(longest - 5)
+            assert await receive(trial) == []
+
     # --- settling -----------------------------------------------------------------------------------------------------
 
     async def test_an_acknowledged_message_is_gone(self, trial: Trial) -> None:
