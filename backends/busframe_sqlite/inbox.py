@@ -4,8 +4,9 @@ One table, `busframe_inbox`, has a row for each message that is being handled or
 queues, so that the database can be the application's: what a handler leaves to `delivery.transaction` has to be in the
 same database as the mark. Nothing else is changed in a file that is there.
 
-Calls that come together share a transaction, each behind a savepoint of its own. They run in a thread, one batch after
-the other, on a connection apart from that of the queues: it needs nothing but the standard library, on any event loop.
+Calls that come together share a transaction; those that change more than one statement does are each behind a savepoint
+of its own. They run in a thread, one batch after the other, on a connection apart from that of the queues: it needs
+nothing but the standard library, on any event loop.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sqlite3
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar, cast
 
 import anyio
 
@@ -110,14 +111,12 @@ class SqliteInbox:
         self._connection = connection
         self._place = place
         self._thread = anyio.CapacityLimiter(1)
-        self._batcher = Batcher["Callable[[_Connection], object]", object](
-            tasks, self._apply, entries_max=BATCH_ENTRIES_MAX
-        )
+        self._batcher = Batcher[_Operation, object](tasks, self._apply, entries_max=BATCH_ENTRIES_MAX)
 
     async def claim(self, key: str, *, lease_s: float, window_s: float) -> Claim | HandledBefore | ClaimedElsewhere:
         """See `busframe.inbox.Inbox`."""
         claim = Claim(key=key, owner=runtime.new_id())
-        return await self._do(partial(_claim, claim=claim, lease_s=lease_s, window_s=window_s))
+        return await self._do(partial(_claim, claim=claim, lease_s=lease_s, window_s=window_s), changes_once=True)
 
     async def extend(self, claims: Sequence[Claim], *, lease_s: float) -> Sequence[bool]:
         """See `busframe.inbox.Inbox`."""
@@ -125,11 +124,12 @@ class SqliteInbox:
 
     async def finish(self, claim: Claim, effects: Sequence[Effect], *, window_s: float) -> bool:
         """See `busframe.inbox.Inbox`."""
-        return await self._do(partial(_finish, claim=claim, effects=effects, window_s=window_s))
+        finish = partial(_finish, claim=claim, effects=effects, window_s=window_s)
+        return await self._do(finish, changes_once=not effects)
 
     async def release(self, claim: Claim) -> None:
         """See `busframe.inbox.Inbox`."""
-        await self._do(lambda connection: connection.execute(_RELEASE, (claim.key, claim.owner)))
+        await self._do(lambda connection: connection.execute(_RELEASE, (claim.key, claim.owner)), changes_once=True)
 
     async def run(self, function: Callable[[sqlite3.Connection], R]) -> R:
         """See `busframe.inbox.Inbox`."""
@@ -140,18 +140,18 @@ class SqliteInbox:
 
         return await self._do(lend)
 
-    async def _do(self, operation: Callable[[_Connection], R]) -> R:
-        """Run an operation in a transaction it may share with others, and raise what it raised."""
-        outcome = await self._batcher.submit(operation)
+    async def _do(self, function: Callable[[_Connection], R], *, changes_once: bool = False) -> R:
+        """Run a function in a transaction it may share with others, and raise what it raised. See `_Operation`."""
+        outcome = await self._batcher.submit(_Operation(function, changes_once))
         if isinstance(outcome, _Raised):
             raise outcome.error
         return cast("R", outcome)
 
-    async def _apply(self, batch: Sequence[Callable[[_Connection], object]]) -> Sequence[object]:
+    async def _apply(self, batch: Sequence[_Operation]) -> Sequence[object]:
         # A thread that still writes is not left behind: anyio waits for it, cancelled or not.
         return await runtime.run_blocking(partial(self._transact, batch), limiter=self._thread)
 
-    def _transact(self, batch: Sequence[Callable[[_Connection], object]]) -> Sequence[object]:
+    def _transact(self, batch: Sequence[_Operation]) -> Sequence[object]:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -167,6 +167,19 @@ class SqliteInbox:
         return outcomes
 
 
+class _Operation(NamedTuple):
+    """Something to do in a transaction that others share.
+
+    Attributes:
+        function: does it.
+        changes_once: it changes the database with one statement at most, and does nothing after it that can fail.
+            SQLite undoes a statement that fails by itself: no savepoint is needed.
+    """
+
+    function: Callable[[_Connection], object]
+    changes_once: bool
+
+
 class _Raised:
     """What an operation raised, in place of what it returned."""
 
@@ -174,17 +187,20 @@ class _Raised:
         self.error = error
 
 
-def _attempt(connection: _Connection, operation: Callable[[_Connection], object]) -> object:
+def _attempt(connection: _Connection, operation: _Operation) -> object:
     """Run one operation of a batch so that its failure undoes nothing but its own."""
-    connection.execute("SAVEPOINT busframe_entry")
+    if not operation.changes_once:
+        connection.execute("SAVEPOINT busframe_entry")
     try:
-        outcome = operation(connection)
+        outcome = operation.function(connection)
     except Exception as error:
         if not connection.in_transaction:
             raise  # SQLite itself has rolled everything back: disk full, or ON CONFLICT ROLLBACK
-        connection.execute("ROLLBACK TO busframe_entry")
+        if not operation.changes_once:
+            connection.execute("ROLLBACK TO busframe_entry")
         outcome = _Raised(error)
-    connection.execute("RELEASE busframe_entry")
+    if not operation.changes_once:
+        connection.execute("RELEASE busframe_entry")
     return outcome
 
 
