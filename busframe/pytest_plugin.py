@@ -26,7 +26,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from busframe.simulation.configured import Options
+    from busframe.simulation.options import Options
     from busframe.simulation.simulate import Summary
     from busframe.simulation.trying import Scenario
 
@@ -72,15 +72,18 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     if "busframe.simulation.configured" not in sys.modules and item.get_closest_marker("busframe") is None:
         # Whatever this test is, nothing of it was made with the simulation.
         return (yield)
-    from busframe.simulation import configured  # nobody else should pay for it
+    from busframe.simulation import SimulationFailedError, configured, options  # nobody else should pay for it
 
-    token = configured.options.set(_options(item))
+    token = options.options.set(_options(item))
     try:
         return (yield)
-    except configured.OtherReplayError as other:
+    except options.OtherReplayError as other:
         pytest.skip(str(other))
+    except SimulationFailedError as failed:
+        configured.keep(failed)
+        raise
     finally:
-        configured.options.reset(token)
+        options.options.reset(token)
 
 
 @pytest.fixture
@@ -88,14 +91,14 @@ def simulation() -> Any:
     """`simulate` with the run's options: `simulation(scenario, seeds=200)`."""
     from busframe.simulation.configured import simulate_as_configured  # the same
 
-    def run(scenario: Scenario, **settings: Any) -> Summary | None:
+    def run(scenario: Scenario, **settings: Any) -> Summary:
         return simulate_as_configured(scenario, **settings)
 
     return run
 
 
 def _options(item: pytest.Item) -> Options:
-    from busframe.simulation.configured import Options  # the same
+    from busframe.simulation.options import Options  # the same
 
     config = item.config
     marker = item.get_closest_marker("busframe")
@@ -106,7 +109,7 @@ def _options(item: pytest.Item) -> Options:
         replay=config.getoption("busframe_replay"),
         shrink=not config.getoption("busframe_no_shrink"),
         artifacts=Path(config.rootpath, str(config.getoption("busframe_artifacts"))),
-        name=item.nodeid,
+        test=item.nodeid,
     )
     marked = dict(marker.kwargs) if marker is not None else {}
     if unknown := marked.keys() - {"seeds", "profile", "backend"}:

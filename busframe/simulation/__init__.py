@@ -3,6 +3,7 @@
 simulate, sim, verdicts          what a test uses: many runs; what a scenario is handed; checks
 hazards, unread                  what is dangerous although nothing has gone wrong
 trying, shrinking, reporting     one run; the smallest script that fails; the report
+replaying, options               a failure once more; what a test run says of all simulations
 world, nodes, edge, record       the shared broker; programs that die; lost calls; what happened
 running                          one program in virtual time
 asyncio_loop, trio_schedule      the two event loops
@@ -19,8 +20,9 @@ from busframe.simulation.errors import (
     SimulationError,
     SimulationEscapeError,
 )
+from busframe.simulation.replaying import replay
 from busframe.simulation.sim import Sim
-from busframe.simulation.simulate import SimulationFailedError, Summary, replay, simulate
+from busframe.simulation.simulate import SimulationFailedError, Summary, simulate
 from busframe.simulation.verdicts import (
     DEFAULT_CHECKS,
     Check,

@@ -81,20 +81,7 @@ class Calls:
 
     def watched(self, bus: Bus) -> Bus:
         """A copy of a bus, each of whose handlers has its calls written down here."""
-        return bus.regrouped({queue: self._watched_group(group) for queue, group in bus.groups.items()})
-
-    def _watched_group(self, group: Group) -> Group:
-        handlers = {name: self._watched_handler(handler) for name, handler in group.handlers.items()}
-        foreign = None if group.foreign is None else self._watched_handler(group.foreign)
-        return replace(group, handlers=handlers, foreign=foreign)
-
-    def _watched_handler(self, handler: Handler) -> Handler:
-        function = handler.function
-
-        async def watched(payload: object, *delivery: object) -> None:
-            await self._call(function, payload, *delivery)
-
-        return replace(handler, function=watched)
+        return _with_calls_by(self._call, bus)
 
     async def _call(self, function: Callable[..., Awaitable[None]], payload: object, *more: object) -> None:
         delivery = current_delivery()
@@ -122,6 +109,42 @@ class Calls:
             call.ended_s = runtime.now_s()
             if not incarnation.severed:
                 self._tell(function, call)
+
+
+def telling_escapes(bus: Bus, tell: Callable[[str, SimulationEscapeError], None]) -> Bus:
+    """A copy of a bus that tells which handler failed only of asking for what is not simulated.
+
+    To the bus it is a handler that fails as any does: it is tried again, and its message ends as a dead letter.
+    """
+
+    async def call(function: Callable[..., Awaitable[None]], payload: object, *more: object) -> None:
+        try:
+            await function(payload, *more)
+        except Exception as error:
+            if (escape := _escape_in(error)) is not None:
+                tell(name_of(function), escape)
+            raise
+
+    return _with_calls_by(call, bus)
+
+
+def _with_calls_by(call: Callable[..., Awaitable[None]], bus: Bus) -> Bus:
+    """A copy of a bus whose handlers are called by this: with the handler's function, and what that would be given."""
+
+    def handler_by(handler: Handler) -> Handler:
+        function = handler.function
+
+        async def called(payload: object, *delivery: object) -> None:
+            await call(function, payload, *delivery)
+
+        return replace(handler, function=called)
+
+    def group_by(group: Group) -> Group:
+        handlers = {name: handler_by(handler) for name, handler in group.handlers.items()}
+        foreign = None if group.foreign is None else handler_by(group.foreign)
+        return replace(group, handlers=handlers, foreign=foreign)
+
+    return bus.regrouped({queue: group_by(group) for queue, group in bus.groups.items()})
 
 
 def name_of(function: Callable[..., object]) -> str:

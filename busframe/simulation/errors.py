@@ -9,6 +9,7 @@ SimulationError
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from busframe.errors import BusframeError
@@ -32,6 +33,9 @@ class SimulationEscapeError(SimulationError):
     def __init__(self, what: str, instead: str) -> None:
         super().__init__(f"{what} is not simulated: {instead}")
         self.what = what
+        noticed = escapes.get(None)
+        if noticed is not None:
+            noticed.append(self)
 
 
 class DeadlockError(SimulationError):
@@ -62,6 +66,10 @@ class LivelockError(SimulationError):
         super().__init__(f"{steps} steps at t={at_s:.6f}, and no time passes:\n{lines}")
         self.at_s = at_s
         self.waiting = tuple(waiting)
+
+
+escapes: ContextVar[list[SimulationEscapeError]] = ContextVar("escapes")
+"""Those of the run that goes on, for whoever looks for the reason of something else: programs catch their errors."""
 
 
 class SeveredError(BaseException):

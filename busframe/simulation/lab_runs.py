@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
 
 from busframe.errors import InvalidArgumentError
-from busframe.simulation.configured import OtherReplayError, options, plain_test, simulate_as_configured
+from busframe.simulation.configured import plain_test, simulate_as_configured
 from busframe.simulation.deviations import describe_all
 from busframe.simulation.errors import SimulationError
 from busframe.simulation.lab import Lab, open_lab, together
 from busframe.simulation.narrating import LINES_MAX, narrate, written
+from busframe.simulation.options import OtherReplayError, options
 from busframe.simulation.reporting import Failure
 from busframe.simulation.simulate import SimulationFailedError
 from busframe.simulation.trying import NO_SCRIPT, Setting, try_calmly
@@ -136,8 +137,7 @@ class Laboratory:
 
     def _run_calmly(self, runs: _Runs[Any], backend: Backend) -> None:
         __tracebackhide__ = True
-        said = options.get(None)
-        if said is not None and said.replay is not None:
+        if options.get().replay is not None:
             raise OtherReplayError("there is nothing to replay in a calm world")
         threads = self._settings.get("threads", "forbid")
         setting = Setting(scenario=runs.scenario, backend=backend, checks=(), threads=threads, logs=True)
@@ -155,7 +155,7 @@ class Laboratory:
         except SimulationFailedError as failed:
             # What the test itself raised has the lines and the values.
             raise failed from runs.all_raised.get(failed.failure.violation.text)
-        if summary is not None and summary.unused:
+        if summary.unused:
             lines = "".join(f"\n  {line}" for line in describe_all(summary.unused))
             raise SimulationError(f"what the script says never came up:{lines}")
 

@@ -41,6 +41,7 @@ class Failure:
         violation: what broke there.
         shrink_runs: how many runs it took to find that.
         replay_by: what stands before the replay token: a command, up to the token.
+        test: in which test it was found; empty if in none.
         calm_entries: the record of the calm run, to compare with.
         hazards: what was seen there that is dangerous although nothing went wrong.
     """
@@ -55,6 +56,7 @@ class Failure:
     violation: Violation
     shrink_runs: int
     replay_by: str = ""
+    test: str = ""
     calm_entries: Sequence[Entry] = ()
     hazards: Sequence[Violation] = ()
 
@@ -70,6 +72,7 @@ def replay_token(failure: Failure) -> str:
         "name": failure.name,
         "backend": failure.backend,
         "seed": failure.smallest.seed,
+        **({"test": failure.test} if failure.test not in ("", failure.name) else {}),
         **failure.smallest.fired.to_data(),
     }
     packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), level=9)
@@ -78,12 +81,17 @@ def replay_token(failure: Failure) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What a token says."""
+    """What a token says.
+
+    Attributes:
+        test: in which test it was found, if that is not `name`; empty if nobody says.
+    """
 
     name: str
     backend: Backend
     seed: int
     script: Script
+    test: str = ""
 
 
 def read_token(token: str) -> Replay:
@@ -99,7 +107,13 @@ def read_token(token: str) -> Replay:
         data: Any = json.loads(zlib.decompress(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
     except (ValueError, zlib.error) as error:
         raise ValueError(f"the replay token is damaged, or not all of it was copied: {error}") from error
-    return Replay(name=data["name"], backend=data["backend"], seed=data["seed"], script=Script.from_data(data))
+    return Replay(
+        name=data["name"],
+        backend=data["backend"],
+        seed=data["seed"],
+        script=Script.from_data(data),
+        test=data.get("test", ""),
+    )
 
 
 def pointed_at(failure: Failure) -> tuple[dict[int, str], dict[int, str]]:

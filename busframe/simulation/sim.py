@@ -15,6 +15,7 @@ from busframe.backend import DeadLetters, Plan, QueueSpec
 from busframe.bus import Bus
 from busframe.errors import InvalidArgumentError
 from busframe.message import queue_name
+from busframe.simulation.calls import telling_escapes
 from busframe.simulation.inboxes import SharedInbox
 from busframe.simulation.nodes import Incarnation, Node
 from busframe.simulation.store import Store
@@ -119,8 +120,9 @@ class Sim:
         if count < 1:
             raise InvalidArgumentError("count", count, "1 or more")
         names = [f"{name}[{index}]" for index in range(count)] if count > 1 else [name]
-        runs = partial(_serve, program) if isinstance(program, Bus) else program
-        nodes = [Node(self._world, one, runs, mortal=mortal) for one in names]
+        if isinstance(program, Bus):
+            program = partial(_serve, telling_escapes(program, self._world.tell_escape))
+        nodes = [Node(self._world, one, program, mortal=mortal) for one in names]
         self._world.nodes += nodes
         for node in nodes:
             self._world.tasks.start_soon(node.run, name=node.name)

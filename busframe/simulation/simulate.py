@@ -11,13 +11,15 @@ must be the same to the step, or something outside the simulation decides. Then 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from busframe.errors import InvalidArgumentError
 from busframe.simulation.deviations import describe_all
 from busframe.simulation.errors import NondeterminismError
 from busframe.simulation.hazards import find_hazards
+from busframe.simulation.options import OtherReplayError, options
+from busframe.simulation.replaying import read_replay, replay
 from busframe.simulation.reporting import Failure, report
 from busframe.simulation.running import many_runs
 from busframe.simulation.schedule import Trace
@@ -29,6 +31,7 @@ from busframe_emulator.delivery.profiles import PROFILES, Profile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from busframe.simulation.options import Options
     from busframe.simulation.running import Backend
     from busframe.simulation.sealing import Threads
     from busframe.simulation.trying import Scenario
@@ -72,8 +75,8 @@ class Summary:
 def simulate(
     scenario: Scenario,
     *,
-    seeds: int | Iterable[int] = 100,
-    profile: str | Profile = "hostile",
+    seeds: int | Iterable[int] | None = None,
+    profile: str | Profile | None = None,
     script: Script = NO_SCRIPT,
     strict: bool = False,
     backend: Backend | Literal["both"] = "asyncio",
@@ -86,10 +89,13 @@ def simulate(
 ) -> Summary:
     """Run a scenario under many seeds, and raise at the first run that breaks something.
 
+    Inside a test of pytest what its command line says (`--busframe-seeds=1000`) goes before what is said here.
+
     Args:
         scenario: an async function of a `Sim`.
-        seeds: how many, from 0, or which.
-        profile: how hostile the world is: "calm", "realistic", "hostile", "swarm", or odds of your own.
+        seeds: how many, from 0, or which; None: as many as pytest's configuration says, or 100.
+        profile: how hostile the world is: "calm", "realistic", "hostile", "swarm", or odds of your own; None: as
+            pytest's configuration says, or hostile.
         script: goes before chance in every run: faults that are to happen (`busframe.testing.faults`).
         strict: an entry of the script that came up in no run is a failure, `unused`.
         backend: the event loop; "both" tries one after the other.
@@ -104,43 +110,55 @@ def simulate(
         SimulationFailedError: an AssertionError whose text says what broke, why it was allowed, and how to replay it.
         InvalidArgumentError: there is no seed to try, or no such profile.
         NondeterminismError: one seed gave two runs.
+        OtherReplayError: the test run replays another test; this one is skipped.
     """
-    known = _profile(profile)
+    __tracebackhide__ = True
+    said = options.get()
+    name = name or scenario.__name__
+    if said.replay is not None:
+        return _replay(scenario, said.replay, name, said, checks=checks, threads=threads)
+    known = _profile(said.choose_profile(profile))
+    backend = said.backend or backend
     backends: Sequence[Backend] = ("asyncio", "trio") if backend == "both" else (backend,)
-    numbers = _numbers(seeds)
+    numbers = _numbers(said.choose_seeds(seeds))
     summary = Summary(seeds=0, deviations=0, sometimes={})
     with many_runs():
         for one in backends:
             setting = Setting(scenario=scenario, backend=one, checks=checks, threads=threads)
-            search = _Search(
-                setting, known, script, name=name or scenario.__name__, shrink=shrink, runs_max=shrink_runs_max
-            )
+            search = _Search(setting, known, script, name=name, shrink=shrink and said.shrink, runs_max=shrink_runs_max)
             summary = search.run(numbers, determinism, strict=strict)
     return summary
 
 
-def replay(
-    scenario: Scenario,
-    script: Script,
-    *,
-    seed: int = 0,
-    backend: Backend = "asyncio",
-    checks: Sequence[Check] = DEFAULT_CHECKS,
-    threads: Threads = "forbid",
-) -> Run:
-    """Run a scenario once, exactly as a script says, and give back the run, whatever came of it. The bus logs.
-
-    Args:
-        scenario: as for `simulate`, and so are `backend`, `checks` and `threads`.
-        script: what happens; nothing else does.
-        seed: of what the program itself leaves to chance.
-        backend: the same.
-        checks: the same.
-        threads: the same.
-    """
-    setting = Setting(scenario=scenario, backend=backend, checks=checks, threads=threads)
-    calm = try_calmly(setting).outcome
-    return try_script(replace(setting, logs=True), script, seed, calm=calm)
+def _replay(
+    scenario: Scenario, text: str, name: str, said: Options, *, checks: Sequence[Check], threads: Threads
+) -> Summary:
+    """Do what the test run says: one failure once more, and no other."""
+    __tracebackhide__ = True
+    told = read_replay(text)
+    if told.test not in ("", said.test) or (not told.test and told.name != name):
+        raise OtherReplayError(f"the replay is of {told.test or told.name}")
+    if told.name != name:
+        return Summary(seeds=0, deviations=0, sometimes={})  # another simulation of the same test
+    run = replay(scenario, told.script, seed=told.seed, backend=told.backend, checks=checks, threads=threads)
+    if run.violations:
+        raise SimulationFailedError(
+            Failure(
+                name=name,
+                backend=told.backend,
+                profile="none: a replay",
+                passed=0,
+                is_calm=False,
+                found=run,
+                smallest=run,
+                violation=run.violations[0],
+                shrink_runs=0,
+                replay_by=said.replay_by,
+                test=said.test or "",
+            )
+        )
+    sometimes = {name: int(seen) for name, seen in run.sometimes.items()}
+    return Summary(seeds=1, deviations=len(run.fired), sometimes=sometimes, unused=run.unused)
 
 
 def _numbers(seeds: int | Iterable[int]) -> Sequence[int]:
@@ -224,6 +242,8 @@ class _Search:
                 shrink_runs=runs,
                 calm_entries=self._calm.entries,
                 hazards=find_hazards(self._calm.entries, self._calm.bodies, self._calm.unread),
+                replay_by=options.get().replay_by,
+                test=options.get().test or "",
             )
         )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from busframe.message import MessageId, QueueName, Receipt, Received
+    from busframe.simulation.errors import SimulationEscapeError
     from busframe.simulation.nodes import Incarnation, Node
     from busframe_emulator.delivery import Chooser
     from busframe_emulator.delivery.chooser import Key
@@ -52,6 +53,7 @@ class World:
         ask: the chooser's `ask`; None once the world is calm.
         back_us: when the last message is back that was deleted, and not everywhere.
         nodes: all that were started.
+        escaped: the first handler that failed only of asking for what is not simulated.
     """
 
     def __init__(self, chooser: Chooser, tasks: TaskGroup, *, seed: int, scripted: Scripted | None = None) -> None:
@@ -62,6 +64,7 @@ class World:
         self.tasks = tasks
         self.back_us = 0
         self.nodes: list[Node] = []
+        self.escaped: Violation | None = None
         self.record = Record()
         # Only a script that waits for something to happen wants to be told.
         self._listening = scripted if scripted is not None and scripted.listens else None
@@ -131,6 +134,12 @@ class World:
         if found is None:
             return 0
         return next((one for one in found.messages if found.ids.message_id(one) == message_id), 0)
+
+    def tell_escape(self, handler: str, escape: SimulationEscapeError) -> None:
+        """A handler failed of asking for what is not simulated."""
+        node = acting.get().name
+        text = f"the handler {handler} on {node} failed, and only because of the simulation: {escape}"
+        self.escaped = self.escaped or Violation(check=type(escape).__name__, text=text)
 
     def watch_outcomes(
         self, operation: str, node: str, queue: QueueName, outcomes: Sequence[T], *, entries_min: int = 2

@@ -116,6 +116,48 @@ def test_what_the_command_line_says_goes_before_the_test_and_that_before_the_con
     assert "deviations ->" not in other
 
 
+PLAIN_TESTS = (
+    TESTS.partition("SEEN = []")[0]
+    + """
+from busframe.simulation import simulate
+
+async def nothing(sim):
+    pass
+
+def test_other():
+    print("seeds", simulate(nothing).seeds)
+
+def test_plain():
+    print("seeds", simulate(nothing, seeds=3, profile="calm").seeds)
+    simulate(scenario, seeds=200)
+
+def test_expected():
+    with pytest.raises(AssertionError):
+        simulate(scenario)
+"""
+)
+
+
+def test_a_plain_simulation_heeds_the_command_line_too(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_shop=PLAIN_TESTS)
+    ran = run("-s")
+    ran.assert_outcomes(passed=2, failed=1)
+    said = ran.stdout.str()
+    assert "seeds 100" in said
+    assert "exactly_once broken in scenario at seed" in said
+    found = re.search(r"replay: pytest 'test_shop\.py::test_plain' --busframe-replay=(bf1\.\S+)", said)
+    assert found
+    (path,) = (pytester.path / ".busframe" / "failures").iterdir()
+    for replay in (found[1], str(path)):
+        again = run("-s", f"--busframe-replay={replay}")
+        again.assert_outcomes(failed=1, skipped=2)
+        assert "seeds 0" in again.stdout.str()
+    assert "seeds 7" in run("-s", "-k", "other", "--busframe-seeds=7").stdout.str()
+    assert "seeds 9" in run("-s", "-k", "other", config="busframe_seeds = 9").stdout.str()
+    assert "trio" in run("-k", "plain", "--busframe-backend=trio").stdout.str()
+    run("-k", "plain", "--busframe-profile=calm").assert_outcomes(passed=1)
+
+
 @pytest.mark.slow
 def test_a_random_seed_is_said_so_that_it_can_be_repeated(run: Run) -> None:
     said = run("-k", "decorated", "--busframe-seed=random", "-v").stdout.str()

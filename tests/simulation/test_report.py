@@ -39,7 +39,8 @@ def test_a_report_says_what_broke_why_that_is_allowed_what_happened_and_how_to_r
     assert any(line.endswith("<< duplicate") for line in lines)
     assert sum(line.endswith("<< exactly_once") for line in lines) == 2
     assert any(line.startswith("  first difference from the calm run: ") for line in lines)
-    assert lines[-1].startswith("  replay: bf1.")
+    assert lines[-1].startswith("  replay: pytest 'tests/simulation/test_report.py::test_a_report_says_what_broke")
+    assert "' --busframe-replay=bf1." in lines[-1]
     assert len(lines) <= 40
     assert max(map(len, lines[:-1])) <= 120
 

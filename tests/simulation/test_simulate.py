@@ -15,6 +15,7 @@ from busframe.simulation import (
     Sim,
     SimulationFailedError,
     exactly_once,
+    failure_file,
     per_key_order,
     replay,
     simulate,
@@ -27,6 +28,8 @@ from busframe_emulator.delivery.sites import NetFault
 from busframe_emulator.engine import receiving
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from busframe.simulation.nodes import Incarnation
     from busframe.simulation.record import Entry
     from busframe.simulation.running import Backend
@@ -69,6 +72,17 @@ def test_a_failure_replays_from_its_token_to_the_same_run(backend: Backend) -> N
     run = replay(naive, told.script, seed=told.seed, backend=told.backend)
     assert run.entries == failure.smallest.entries
     assert run.violations[0].text == failure.violation.text
+
+
+def test_a_failure_replays_from_the_word_and_from_the_file_that_it_is_told_by(backend: Backend, tmp_path: Path) -> None:
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(naive, backend=backend)
+    failure = caught.value.failure
+    path = failure_file.save(failure, tmp_path)
+    for told in (replay_token(failure), f"pytest 'x' --busframe-replay={replay_token(failure)}", path, str(path)):
+        run = replay(naive, told)
+        assert run.entries == failure.smallest.entries
+        assert run.violations[0].text == failure.violation.text
 
 
 @pytest.mark.parametrize("token", ["x", "bf0.abc", "bf1.!!!!", "bf1.abcd"])
