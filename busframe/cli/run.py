@@ -15,6 +15,7 @@ from busframe.cli.endpoint import parse_address
 from busframe.cli.link import WORKER_VARIABLE
 from busframe.cli.running import run
 from busframe.cli.supervisor import Policy, Supervisor
+from busframe.cli.watchdog import Watchdog
 from busframe.cli.worker import Worker
 from busframe.errors import InvalidArgumentError
 from busframe.session import DRAIN_S
@@ -29,6 +30,8 @@ exit codes:
        or workers died too often, or had to be killed
   2    wrong use: arguments, URL, or a program that cannot be connected as it is
   3    the broker failed or refused: at the start, or so that nothing could be received when an end was reached
+  4    told to stop, and handlers went on whatever was done: the process ended without them, and their messages come
+       again when their leases end
   130  interrupted while starting
 
 signals: SIGTERM and SIGINT drain; a second ends the drain, and messages in hand are given back; a third kills.
@@ -41,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = make_parser().parse_args(given)
     _set_up_log(parsed.log_level)
     if not is_supervised(parsed):
-        return run(_work, parsed, name="run", loop=parsed.loop)
+        with Watchdog(parsed.drain_s) as watchdog:
+            return run(_work, parsed, watchdog, name="run", loop=parsed.loop)
     return run(_supervise, parsed, given, name="run")
 
 
@@ -157,9 +161,9 @@ def _flag(option: str) -> str:
     return f"--{option.replace('_', '-')}"
 
 
-async def _work(arguments: Namespace) -> int:
+async def _work(arguments: Namespace, watchdog: Watchdog | None = None) -> int:
     _check(arguments)
-    return await Worker(arguments).run()
+    return await Worker(arguments, watchdog).run()
 
 
 async def _supervise(arguments: Namespace, given: list[str]) -> int:

@@ -29,6 +29,8 @@ MISUSED: Final = 2
 """Wrong arguments, a wrong URL, a program that cannot be connected as it is. argparse exits with this too."""
 FAILED: Final = 3
 """The broker or the recipient list failed, or refused."""
+STUCK: Final = 4
+"""Handlers of `busframe run` did not end when told to stop."""
 INTERRUPTED: Final = 130
 """Ctrl-C, as shells have it."""
 

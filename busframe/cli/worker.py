@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
     from busframe.cli.seeing import Row
+    from busframe.cli.watchdog import Watchdog
     from busframe.message import QueueName
     from busframe.samples import Family
     from busframe.session import Live
@@ -49,10 +50,12 @@ class Worker:
 
     Args:
         arguments: of `busframe run`.
+        watchdog: sees to it that this process ends when told to stop; None if another process does.
     """
 
-    def __init__(self, arguments: Namespace) -> None:
+    def __init__(self, arguments: Namespace, watchdog: Watchdog | None = None) -> None:
         self._arguments = arguments
+        self._watchdog = watchdog
         self._link = Link.inherited()
         self._started_s = runtime.wall_s()
         self._queues: set[QueueName] = set()
@@ -127,6 +130,18 @@ class Worker:
         self._handles = True
         if self._link is not None:
             self._link.tell(ready=True)
+        if self._watchdog is not None:
+            self._watchdog.watch(self._running)
+
+    def _running(self) -> str:
+        """Name the handlers that run, by queue."""
+        live = self._live
+        return ", ".join(
+            f"{queue}: {name} ({counts.running})"
+            for queue, of in ({} if live is None else live.counts).items()
+            for name, counts in of.handlers.items()
+            if counts.running
+        )
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
