@@ -135,10 +135,11 @@ class Worker:
 
     def _running(self) -> str:
         """Name the handlers that run, by queue."""
-        live = self._live
+        if (live := self._live) is None:
+            return ""
         return ", ".join(
             f"{queue}: {name} ({counts.running})"
-            for queue, of in ({} if live is None else live.counts).items()
+            for queue, of in live.counts.items()
             for name, counts in of.handlers.items()
             if counts.running
         )
