@@ -22,7 +22,7 @@ from busframe.errors import BackendError, LeaseLostError, ReceiptInvalidError, U
 from busframe.message import Extension, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -209,10 +209,11 @@ class LeaseKeeper:
             now_s = runtime.now_s()
             # Those that are not due were settled meanwhile.
             asked = {lease: self._until_s(lease, now_s) for lease in leases if lease in due}
-            for lease, until_s in tuple(asked.items()):
-                if until_s < lease.until_s + WORTHWHILE_S:
-                    del asked[lease]
-                    self._let_run(lease, now_s)
+            enough = [lease for lease, until_s in asked.items() if until_s < lease.until_s + WORTHWHILE_S]
+            for lease in enough:
+                del asked[lease]
+                self._lose_if_soon(lease, now_s)
+            self._keep(enough, now_s)
             if asked:
                 self._learn(due, asked, await self._ask(asked, now_s))
         finally:
@@ -225,10 +226,13 @@ class LeaseKeeper:
         needed_s = getattr(lease, "needed_until_s", now_s)
         return min(max(needed_s, now_s) + self._lease_s, lease.since_s + self._longest_s)
 
-    def _let_run(self, lease: Lease, now_s: float) -> None:
-        """Look at a lease again when it is due, and let it end when it ends."""
-        lease.keep_in(self.slot(lease.until_s - self._lease_s, now_s))
-        self._lose_if_soon(lease, now_s)
+    def _keep(self, leases: Iterable[Lease], now_s: float) -> None:
+        """Look at leases again when they are due: those that end together, together."""
+        slots: dict[float, Slot] = {}
+        for lease in leases:
+            if lease.until_s not in slots:
+                slots[lease.until_s] = self.slot(lease.until_s - self._lease_s, now_s)
+            lease.keep_in(slots[lease.until_s])
 
     def _lose_if_soon(self, lease: Lease, now_s: float) -> None:
         if lease.until_s < now_s + 2 * self._beat_s:
@@ -260,12 +264,13 @@ class LeaseKeeper:
 
     def _learn(self, due: Slot, asked: Mapping[Lease, float], outcomes: Sequence[SettleOutcome]) -> None:
         now_s = runtime.now_s()
+        extended: list[Lease] = []
         for (lease, until_s), outcome in zip(asked.items(), outcomes, strict=True):
             if lease not in due:
                 continue  # settled meanwhile
             if not isinstance(outcome, Failed):
                 lease.until_s = until_s
-                lease.keep_in(self.slot(until_s - self._lease_s, now_s))
+                extended.append(lease)
             elif isinstance(outcome.error, LeaseLostError | ReceiptInvalidError) or now_s >= lease.until_s:
                 fields = {"queue": self._queue, "message_id": lease.received.message_id, "attempt": lease.attempt}
                 text = "lease of %s on %s is lost: %s"
@@ -275,3 +280,4 @@ class LeaseKeeper:
                 # Again at the next beat: one throttle must not end the keeping. The lease may end before.
                 lease.keep_in(self.slot(now_s - self._lease_s, now_s))
                 self._lose_if_soon(lease, now_s)
+        self._keep(extended, now_s)

@@ -107,7 +107,9 @@ class Watchdog:
 
     def _end(self) -> None:
         running = self._running() or "no handler, though"
-        frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - there is no other way
+        # There is no public way to ask where another thread is.
+        frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        frame = frames.get(threading.main_thread().ident or 0)
         where = "" if frame is None else f" The main thread is in {frame.f_code.co_filename}, line {frame.f_lineno}."
         text = (
             f"busframe run: told to stop, and not at an end {self._drain_s + GRACE_S:g} s later. Still running: "

@@ -35,9 +35,11 @@ class Extending:
 
     def __init__(self) -> None:
         self.extended_s: list[float] = []
+        self.sizes: list[int] = []
 
     async def extend(self, _: QueueName, batch: Sequence[Extension]) -> Sequence[Settled]:
         self.extended_s.append(runtime.now_s())
+        self.sizes.append(len(batch))
         return [Settled()] * len(batch)
 
 
@@ -54,6 +56,32 @@ async def test_a_message_that_comes_before_the_keeper_has_begun_is_kept_too() ->
         tasks.start_soon(keeper.run)
         await anyio.sleep(30)
     assert 10 < backend.extended_s[0] - began_s < 20
+
+
+async def test_leases_that_were_taken_together_stay_together_however_often_they_are_extended() -> None:
+    backend = Extending()
+    async with runtime.background_tasks() as tasks:
+        keeper = LeaseKeeper(cast("Backend", backend), QueueName("q"), 30, tasks)
+        began_s = runtime.now_s()
+        slot = keeper.slot(began_s, began_s)
+        for nth in range(10):
+            received = Received(
+                message_id=MessageId("m"),
+                receipt=Receipt(f"{nth}"),
+                body="",
+                attributes={},
+                receive_count=1,
+                sent_at_s=0,
+            )
+            lease = Lease(received, ValueError("unread"), None, HandlerCounts(), began_s, began_s + 30, slot)
+            if nth == 0:
+                # As one that is held: its lease is extended for all of that at once, and looked at with the others.
+                lease.needed_until_s = began_s + 600
+        tasks.start_soon(keeper.run)
+        await anyio.sleep(600)
+    assert backend.sizes[0] == 10
+    assert set(backend.sizes[1:-1]) == {9}
+    assert 600 / 18 - 2 <= len(backend.sizes) <= 600 / 12 + 2
 
 
 class Silent(Extending):
