@@ -78,16 +78,12 @@ class Concluder:
                 lease.counts.handled += taken
                 return taken
             case Again():
-                taken = await self._have_tried_again(lease, verdict)
-                lease.counts.retried += taken
-                if self._observers is not None and taken:
-                    told = Retried(**about(lease, self._group), delay_s=verdict.delay_s, error=error)
-                    self._observers.note(told)
-                return taken
+                told = Retried(**about(lease, self._group), delay_s=verdict.delay_s, error=error)
+                return self._note_retried(lease, told, taken=await self._have_tried_again(lease, verdict))
             case GiveBack():
+                told = Retried(**about(lease, self._group), delay_s=0.0, error=error)
                 put_back = self._put_back if verdict.begun or self._ordered else self._put_back_uncounted
-                lease.counts.retried += (taken := await put_back(lease, delay_s=0.0))
-                return taken
+                return self._note_retried(lease, told, taken=await put_back(lease, delay_s=0.0))
             case GiveUp():
                 return await self._bury(lease, verdict.reason, error)
             case Postpone():
@@ -101,6 +97,12 @@ class Concluder:
         left_s = lease.since_s + self._backend.capabilities.lease_s_max - SETTLING_S - runtime.now_s()
         delay_s = max(min(delay_s, left_s), 0.0)
         return await self._settler.settle(lease, Release(receipt=lease.received.receipt, delay_s=delay_s))
+
+    def _note_retried(self, lease: Lease, told: Retried, *, taken: bool) -> bool:
+        lease.counts.retried += taken
+        if self._observers is not None and taken:
+            self._observers.note(told)
+        return taken
 
     async def _have_tried_again(self, lease: Lease, verdict: Again) -> bool:
         # On any other queue, a message that was begun on waits in the broker: for any process.
