@@ -29,10 +29,11 @@ own context may take longer: as long as one receive's wait, where the broker can
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
+from busframe.checks import check_is, check_one_of, check_seconds, check_texts, check_whole
 from busframe.errors import InvalidArgumentError
-from busframe.message import is_ordered
+from busframe.message import is_ordered, queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,8 +114,8 @@ class DeadLetters:
     max_receive_count: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_receive_count <= 1000:  # noqa: PLR2004 - Amazon SQS, RedrivePolicy
-            raise InvalidArgumentError("max_receive_count", self.max_receive_count, "1 to 1000")
+        queue_name(self.queue)
+        check_whole("max_receive_count", self.max_receive_count, 1, 1000)  # Amazon SQS, RedrivePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +145,11 @@ class QueueSpec:
             ("delay_s", self.delay_s, 0, 900),
             ("retention_s", self.retention_s, 60, 1_209_600),
         ):
-            if not low <= value <= high:
-                raise InvalidArgumentError(parameter, value, f"{low} to {high} seconds")
+            check_seconds(parameter, value, low, high)
+        queue_name(self.name, "name")
+        check_texts("labels", self.labels, "text by text")
+        if self.dead_letters is not None:
+            check_is("dead_letters", self.dead_letters, DeadLetters, "a DeadLetters, or None")
         if self.dead_letters and is_ordered(self.dead_letters.queue) != is_ordered(self.name):
             allowed = "a queue of the same kind: both names end in '.fifo', or neither does"
             raise InvalidArgumentError("dead_letters.queue", self.dead_letters.queue, allowed)
@@ -176,6 +180,9 @@ class Plan:
     queues: tuple[QueueSpec, ...] = ()
     topics: tuple[TopicSpec, ...] = ()
     mode: ProvisionMode = "create"
+
+    def __post_init__(self) -> None:
+        check_one_of("mode", self.mode, get_args(ProvisionMode))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, get_args
 from busframe import runtime
 from busframe._consume.once import needs_inbox
 from busframe.backend import KeepsRecipients, ProvisionMode
+from busframe.checks import check_one_of, check_text
 from busframe.config import BackendUrl, backend_factory, has_inbox, inbox_factory, recipients_factory
 from busframe.connecting import Connecting
-from busframe.errors import InvalidArgumentError, MissingStoreError, QueueNotFoundError, UnsupportedError
+from busframe.errors import MissingStoreError, QueueNotFoundError, UnsupportedError
 from busframe.message import is_ordered
 from busframe.observing import Connection, observers_of
 from busframe.registry import Registry
@@ -75,8 +76,9 @@ class Bus(Registry):
     async def _open(
         self, url: str, recipients: str | None, inbox: str | None, provision: ProvisionMode
     ) -> AsyncGenerator[Live, None]:
-        if provision not in get_args(ProvisionMode):
-            raise InvalidArgumentError("provision", provision, f"one of {', '.join(get_args(ProvisionMode))}")
+        check_one_of("provision", provision, get_args(ProvisionMode))
+        check_text("recipients", recipients, "the URL of a recipient list", or_none=True)
+        check_text("inbox", inbox, "the URL of an inbox", or_none=True)
         parsed = BackendUrl.parse(url)
         open_backend = backend_factory(parsed.scheme)
         async with AsyncExitStack() as stack:

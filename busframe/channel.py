@@ -8,8 +8,9 @@ import anyio
 
 from busframe._consume.pulling import Shelf
 from busframe.backend import Peeks
+from busframe.checks import check_seconds, check_text, check_whole
 from busframe.errors import UnsupportedError
-from busframe.limits import check_send
+from busframe.limits import PEEK_MAX, check_send
 from busframe.message import Outgoing, Release
 from busframe.registry import Registry
 
@@ -62,7 +63,11 @@ class Channel:
             BackendError: it is not there, or, where the error's `effect` is "unknown", may not be there.
         """
         message = Outgoing(
-            body=body, attributes=attributes or {}, delay_s=delay_s, group=group, deduplication_id=deduplication_id
+            body=body,
+            attributes={} if attributes is None else attributes,
+            delay_s=delay_s,
+            group=group,
+            deduplication_id=deduplication_id,
         )
         # Here and not in the backend: one message that is not allowed must not spoil a batch of others.
         check_send(self._backend.capabilities, self.name, [message])
@@ -81,6 +86,7 @@ class Channel:
             lease_s: see `Bus.subscribe`, and so for `retry`.
             retry: what to do with an exception.
         """
+        check_whole("prefetch", prefetch, 1)
         shelf: Shelf[ForeignMessage] = Shelf()
         registry = Registry("channel")
         registry.foreign(queue=self.name, concurrency=prefetch, lease_s=lease_s, retry=retry)(shelf.hand_over)
@@ -96,6 +102,8 @@ class Channel:
         Raises:
             UnsupportedError: the broker shows messages to those only who receive them.
         """
+        check_whole("limit", limit, 1, PEEK_MAX)
+        check_text("after", after, "the position of a message", or_none=True)
         if not isinstance(self._backend, Peeks):
             raise UnsupportedError(f"{type(self._backend).__name__} cannot show messages without receiving them")
         return await self._backend.peek(self.name, limit=limit, after=after)
@@ -111,6 +119,8 @@ class Channel:
             lease_s: more than 0.
         """
         capabilities = self._backend.capabilities
+        check_whole("limit", limit, 1)
+        check_seconds("lease_s", lease_s, 0, above=True)
         found: dict[MessageId, Received] = {}
         try:
             while len(found) < limit:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from busframe import runtime
+from busframe.checks import check_text
 from busframe.errors import DecodeError, InvalidArgumentError
 from busframe.headers import BASE64, Headers, printable
 
@@ -65,6 +66,9 @@ class CloudEvents:
     """
 
     source: str | None = None
+
+    def __post_init__(self) -> None:
+        check_text("source", self.source, "a URI reference", or_none=True)
 
     def write(self, headers: Headers, body: str, form: Form) -> str:
         """Write an event around a body.

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from busframe.checks import check_text
 from busframe.errors import InvalidArgumentError, UnknownBackendError
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ class BackendUrl:
         Raises:
             InvalidArgumentError: it is no text, or has no scheme, a fragment, or a parameter twice.
         """
-        if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
-            raise InvalidArgumentError("url", url, "text, such as sqlite:///queue.db")
+        check_text("url", url, "text, such as sqlite:///queue.db")
         parts = urlsplit(url)
         if not parts.scheme or "://" not in url:
             raise InvalidArgumentError("url", url, "scheme://place?parameter=value, such as sqlite:///queue.db")

@@ -19,10 +19,11 @@ import anyio
 from busframe import runtime
 from busframe._consume.dead import DEAD, read_dead_letter
 from busframe.backend import Peeks
+from busframe.checks import check_whole
 from busframe.errors import BackendError, BusframeError, CodecError, InvalidArgumentError
 from busframe.headers import HEADERS, Headers, read_headers
 from busframe.limits import PEEK_MAX
-from busframe.message import Acknowledge, Failed, MessageId, Outgoing, QueueName, Release, is_ordered
+from busframe.message import Acknowledge, Failed, MessageId, Outgoing, QueueName, Release, is_ordered, queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Mapping, Sequence
@@ -112,7 +113,7 @@ class DeadLetterQueue:
 
         A backend that can show messages without receiving them does; else they are received and given back.
         """
-        _check_limit(limit)
+        _check(select, limit)
         if not isinstance(self._backend, Peeks):
             return await self._list_by_receiving(select, limit)
         found: list[Buried] = []
@@ -140,6 +141,8 @@ class DeadLetterQueue:
         Returns:
             What was done. Those that could not be sent are still there.
         """
+        if to is not None:
+            queue_name(to, "to")
         passed = Passed()
         sent: set[MessageId] = set()
 
@@ -186,7 +189,7 @@ class DeadLetterQueue:
         passed: Passed,
     ) -> None:
         """Receive every letter once, act on the chosen ones, and give back all that `act` does not say are gone."""
-        _check_limit(limit)
+        _check(select, limit)
         capabilities = self._backend.capabilities
         left = limit
         seen: set[MessageId] = set()
@@ -342,6 +345,7 @@ def _is_chosen(letter: Buried, select: Select | None) -> bool:
     return select is None or select(letter)
 
 
-def _check_limit(limit: int | None) -> None:
-    if limit is not None and limit < 1:
-        raise InvalidArgumentError("limit", limit, "1 or more, or None for no bound")
+def _check(select: Select | None, limit: int | None) -> None:
+    if select is not None and not callable(select):
+        raise InvalidArgumentError("select", select, "a function that tells whether a letter is meant, or None for all")
+    check_whole("limit", limit, 1, or_none="no bound")

@@ -80,7 +80,7 @@ class Filter:
         Raises:
             InvalidArgumentError: it says where the policy is wrong, and what may stand there.
         """
-        if on not in {"headers", "payload"}:
+        if on not in ("headers", "payload"):  # not a set: what untyped code gives may have no hash
             raise InvalidArgumentError("filter_on", on, "'headers' or 'payload'")
         if not isinstance(policy, dict) or not policy:
             raise InvalidArgumentError("filter", policy, "a dict with at least one key, such as {'tenant': ['acme']}")

@@ -9,6 +9,7 @@ thousands a second its looks cost a tenth of the time.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -17,11 +18,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from busframe.checks import check_seconds, check_text
 from busframe.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from busframe.errors import BackendError
 
 QueueName = NewType("QueueName", str)
@@ -50,14 +50,16 @@ _RESERVED_PREFIXES: Final = ("aws.", "amazon.")
 ATTRIBUTES_MAX: Final = 10
 
 
-def queue_name(name: str) -> QueueName:
-    """Check a queue's name.
+def queue_name(name: str, parameter: str = "queue") -> QueueName:
+    """Check a queue's name; `parameter` is what the caller calls it.
 
     Raises:
         InvalidArgumentError: it is not 1 to 80 letters, digits, `-` and `_`, with `.fifo` at the end at most.
     """
+    allowed = "1 to 80 letters, digits, '-' and '_'; '.fifo' may end it"
+    check_text(parameter, name, allowed)
     if not _QUEUE_NAME.fullmatch(name):
-        raise InvalidArgumentError("queue", name, "1 to 80 letters, digits, '-' and '_'; '.fifo' may end it")
+        raise InvalidArgumentError(parameter, name, allowed)
     return QueueName(name)
 
 
@@ -117,8 +119,8 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     size_bytes: int = 0
 
     def __post_init__(self) -> None:
-        if not self.body:
-            raise InvalidArgumentError("body", self.body, "at least one character")
+        if not self.body or not isinstance(self.body, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError("body", self.body, "text of at least one character")
         size = _checked_size(self.body)
         if size < 0:
             bad = _FORBIDDEN_TEXT.findall(self.body)[0]
@@ -126,12 +128,12 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.attributes:
             size += _size_of_attributes(self.attributes)
         msgspec.structs.force_setattr(self, "size_bytes", size)
-        if not 0 <= self.delay_s < _INFINITE:
-            raise InvalidArgumentError("delay_s", self.delay_s, "0 or more seconds, finite")
-        if self.group is not None and not _TOKEN.fullmatch(self.group):
-            raise InvalidArgumentError("group", self.group, _ALLOWED_NAMING)
-        if self.deduplication_id is not None and not _TOKEN.fullmatch(self.deduplication_id):
-            raise InvalidArgumentError("deduplication_id", self.deduplication_id, _ALLOWED_NAMING)
+        check_seconds("delay_s", self.delay_s, 0)
+        for parameter, token in (("group", self.group), ("deduplication_id", self.deduplication_id)):
+            if token is not None:
+                check_text(parameter, token, _ALLOWED_NAMING)
+                if not _TOKEN.fullmatch(token):
+                    raise InvalidArgumentError(parameter, token, _ALLOWED_NAMING)
 
 
 class Checked(Outgoing, frozen=True, gc=False):
@@ -141,7 +143,6 @@ class Checked(Outgoing, frozen=True, gc=False):
         """Check nothing."""
 
 
-_INFINITE: Final = float("inf")
 _ALLOWED_TEXT: Final = "only characters that XML 1.0 allows"
 _ALLOWED_NAME: Final = "1 to 256 letters, digits, '-', '_' and single '.', not starting with AWS. or Amazon."
 _ALLOWED_NAMING: Final = "1 to 128 visible ASCII characters, no spaces"
@@ -156,12 +157,16 @@ def _checked_size(text: str) -> int:
 
 
 def _size_of_attributes(attributes: Mapping[str, str | bytes]) -> int:
+    if not isinstance(attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
+        raise InvalidArgumentError("attributes", attributes, "text or bytes by name")
     if len(attributes) > ATTRIBUTES_MAX:
         raise InvalidArgumentError("attributes", len(attributes), f"at most {ATTRIBUTES_MAX}")
     size = 0
     for name, value in attributes.items():
         if not _can_be_name(name):
             raise InvalidArgumentError("attributes", name, _ALLOWED_NAME)
+        if not isinstance(value, (str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
+            raise InvalidArgumentError(f"attributes[{name!r}]", value, "text or bytes")
         value_size = _checked_size(value) if isinstance(value, str) else len(value)
         if value_size <= 0:
             raise InvalidArgumentError(f"attributes[{name!r}]", value, f"not empty, {_ALLOWED_TEXT}")
@@ -171,6 +176,7 @@ def _size_of_attributes(attributes: Mapping[str, str | bytes]) -> int:
 
 @lru_cache(maxsize=1_000)
 def _can_be_name(name: str) -> bool:
+    check_text("attributes", name, _ALLOWED_NAME)
     return (
         len(name) <= 256  # noqa: PLR2004 - the limit stands in the message
         and _ATTRIBUTE_NAME.fullmatch(name) is not None

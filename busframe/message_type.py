@@ -15,13 +15,15 @@ or sending an event is an error before the program runs; without it, when it run
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
+from busframe.checks import check_names, check_text, check_whole
 from busframe.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
 T = TypeVar("T")
 
@@ -151,7 +153,8 @@ def _declare(
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - the bare decorator, in untyped code
         raise InvalidArgumentError("name", name, f"text: write @{kind}('shop.order.placed') above the class")
     _check_name("name", name)
-    _check_versions(version, upgrade or {})
+    check_text("key", key, "the name of a field", or_none=True)
+    _check_versions(version, {} if upgrade is None else upgrade)
     _check_aliases(name, aliases)
 
     def mark(payload: type[T]) -> type[T]:
@@ -189,16 +192,21 @@ def _check_name(parameter: str, name: str) -> None:
         raise InvalidArgumentError(parameter, name, allowed)
 
 
-def _check_versions(version: int, upgrade: Collection[int]) -> None:
-    if version < 1:
-        raise InvalidArgumentError("version", version, "1 or more")
-    for older in upgrade:
-        if not 1 <= older < version:
+def _check_versions(version: int, upgrade: Mapping[int, Callable[[Any], Any]]) -> None:
+    check_whole("version", version, 1)
+    if not isinstance(upgrade, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
+        raise InvalidArgumentError("upgrade", upgrade, "functions by version, such as {1: from_version_1}, or None")
+    for older, function in upgrade.items():
+        check_whole("upgrade", older, 1)
+        if older >= version:
             raise InvalidArgumentError("upgrade", older, f"versions from 1 to {version - 1}, those before version")
+        if not callable(function):
+            raise InvalidArgumentError(f"upgrade[{older}]", function, "a function of an older body")
 
 
 def _check_aliases(name: str, aliases: Collection[str]) -> None:
-    if isinstance(aliases, str) or name in aliases:
+    check_names("aliases", aliases, "a collection of other names")
+    if name in aliases:
         raise InvalidArgumentError("aliases", aliases, "a collection of other names")
     for alias in aliases:
         if not _ALIAS.fullmatch(alias):

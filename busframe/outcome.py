@@ -5,7 +5,7 @@ Returning is done. Any other exception than these follows the subscription's ret
 
 from __future__ import annotations
 
-from busframe.errors import InvalidArgumentError
+from busframe.checks import check_flag, check_seconds, check_text
 
 
 class Outcome(Exception):  # noqa: N818 - not an error: a handler's decision
@@ -28,8 +28,8 @@ class Later(Outcome):
     """
 
     def __init__(self, delay_s: float, *, count: bool = True) -> None:
-        if not 0 <= delay_s <= 43_200:  # noqa: PLR2004 - Amazon SQS, ChangeMessageVisibility: twelve hours
-            raise InvalidArgumentError("delay_s", delay_s, "0 to 43200 seconds")
+        check_seconds("delay_s", delay_s, 0, 43_200)  # Amazon SQS, ChangeMessageVisibility: twelve hours
+        check_flag("count", count)
         super().__init__(f"again in {delay_s:g} s")
         self.delay_s = delay_s
         self.count = count
@@ -39,6 +39,7 @@ class Reject(Outcome):
     """Move the message to the dead-letter queue now: trying again would not help."""
 
     def __init__(self, reason: str) -> None:
+        check_text("reason", reason)
         super().__init__(reason)
         self.reason = reason
 
@@ -47,5 +48,6 @@ class Drop(Outcome):
     """Remove the message without having handled it: nobody will miss it."""
 
     def __init__(self, reason: str) -> None:
+        check_text("reason", reason)
         super().__init__(reason)
         self.reason = reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from busframe.checks import check_text
 from busframe.message import ORDERED_SUFFIX, QueueName, queue_name
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ DEAD_SUFFIX: Final = "-dead"
 
 def group_queue(bus: str, group: str | None, *, named: str | None = None, ordered: bool = False) -> QueueName:
     """The queue of a group of subscribers, unless it is named otherwise."""
+    if named is not None:
+        check_text("queue", named, "the name of a queue", or_none=True)
     return queue_name((named or f"{bus}-{group}") + (ORDERED_SUFFIX if ordered else ""))
 
 

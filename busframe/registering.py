@@ -35,7 +35,7 @@ class HandleOptions(TypedDict, total=False):
     timeout_s: float | None
     retry: Retry | None
     once: bool
-    once_window_s: float
+    once_window_s: float | None
 
 
 class SubscribeOptions(HandleOptions, total=False):

@@ -5,23 +5,23 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
+from busframe.checks import check_flag, check_is, check_names
+from busframe.cloudevents import CloudEvents
 from busframe.errors import ConfigurationError, InvalidArgumentError
 from busframe.filters import Filter
 from busframe.foreign import FOREIGN
 from busframe.group import Group, Handler, names_of
-from busframe.inbox import WINDOW_S
+from busframe.observing import Observer
 from busframe.queue_names import command_queue, dead_queue, group_queue
 from busframe.terms import Terms, bounds_said, check_part, require_kind, wants_delivery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from busframe.cloudevents import CloudEvents
     from busframe.filters import FilterOn
     from busframe.foreign import ForeignMessage
     from busframe.message import QueueName
     from busframe.message_type import Command, Event, MessageType
-    from busframe.observing import Observer
     from busframe.refusals import CommandsAreHandled, EventsAreSubscribedTo
     from busframe.registering import HandleOptions, Registers, SubscribeOptions
     from busframe.retry import Retry
@@ -42,6 +42,9 @@ class Registry:
 
     def __init__(self, name: str, *, envelope: CloudEvents | None = None, check_schema: bool = True) -> None:
         check_part("name", name)
+        if envelope is not None:
+            check_is("envelope", envelope, CloudEvents, "a CloudEvents, such as CloudEvents(), or None")
+        check_flag("check_schema", check_schema)
         self.name = name
         self.envelope = envelope
         self.check_schema = check_schema
@@ -71,6 +74,7 @@ class Registry:
         """
         if names is None:
             return tuple(self._groups.values())
+        check_names("names", names, "a sequence of names, such as ['billing'], or None for all")
         found: dict[QueueName, Group] = {}
         for name in names:
             called = [group for group in self._groups.values() if name in names_of(group)]
@@ -87,6 +91,7 @@ class Registry:
 
     def observe(self, observer: Observer) -> None:
         """Have an observer told what happens on each connection made from now on; see `busframe.observing`."""
+        check_is("observer", observer, Observer, "an instance of a class derived from Observer")
         self._observers.append(observer)
 
     @overload
@@ -105,7 +110,7 @@ class Registry:
         timeout_s: float | None = None,
         retry: Retry | None = None,
         once: bool = False,
-        once_window_s: float = WINDOW_S,
+        once_window_s: float | None = None,
         queue: str | None = None,
         filter: Mapping[str, object] | None = None,  # noqa: A002 - the word for it
         filter_on: FilterOn = "headers",
@@ -145,12 +150,15 @@ class Registry:
         """
         kind = require_kind(event, "event", "subscribe")
         check_part("group", group)
+        check_flag("ordered", ordered)
         if ordered and kind.key is None:
             raise InvalidArgumentError("ordered", ordered, f"False: {kind.name} declares no key to be in order by")
         name = group_queue(self.name, group, named=queue, ordered=ordered)
         bounds = bounds_said(concurrency, bytes_in_hand_max, lease_s)
         member = Group(queue=name, dead_queue=dead_queue(name), name=f"{self.name}/{group}")
         chosen = None if filter is None else Filter.of(filter, filter_on)
+        if chosen is None and filter_on != "headers":
+            raise InvalidArgumentError("filter_on", filter_on, "'headers', unless there is a filter")
         terms = Terms.of(retry=retry, timeout_s=timeout_s, once=once, once_window_s=once_window_s, filter=chosen)
         return self._register(kind, member, bounds, terms)
 
@@ -169,7 +177,7 @@ class Registry:
         timeout_s: float | None = None,
         retry: Retry | None = None,
         once: bool = False,
-        once_window_s: float = WINDOW_S,
+        once_window_s: float | None = None,
     ) -> Any:
         """Have a function handle a command, as its one owner. Its queue has the command's name, with `-` for dots.
 
@@ -177,6 +185,7 @@ class Registry:
         """
         kind = require_kind(command, "command", "handle")
         bounds = bounds_said(concurrency, bytes_in_hand_max, lease_s)
+        check_flag("ordered", ordered)
         queue = command_queue(kind, ordered=ordered)
         owner = Group(queue=queue, dead_queue=dead_queue(queue))
         terms = Terms.of(retry=retry, timeout_s=timeout_s, once=once, once_window_s=once_window_s)
@@ -193,7 +202,7 @@ class Registry:
         timeout_s: float | None = None,
         retry: Retry | None = None,
         once: bool = False,
-        once_window_s: float = WINDOW_S,
+        once_window_s: float | None = None,
     ) -> Registers[ForeignMessage]:
         """Have a function handle what no other handler of a queue does, instead of having it dead-lettered.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from busframe.checks import check_is, check_seconds, check_whole
 from busframe.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +41,11 @@ class Retry:
     by_error: Mapping[type[Exception], Retry] = field(default_factory=dict[type[Exception], "Retry"], hash=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.attempts <= 900:  # noqa: PLR2004 - maxReceiveCount ends at 1,000, and the safety net needs room
-            raise InvalidArgumentError("attempts", self.attempts, "1 to 900")
-        if not 0 <= self.first_s <= 43_200:  # noqa: PLR2004 - Amazon SQS, ChangeMessageVisibility: twelve hours
-            raise InvalidArgumentError("first_s", self.first_s, "0 to 43200 seconds")
-        if not 0 <= self.cap_s <= 43_200:  # noqa: PLR2004 - the same
-            raise InvalidArgumentError("cap_s", self.cap_s, "0 to 43200 seconds")
+        check_whole("attempts", self.attempts, 1, 900)  # maxReceiveCount ends at 1,000, and the safety net needs room
+        check_seconds("first_s", self.first_s, 0, 43_200)  # Amazon SQS, ChangeMessageVisibility: twelve hours
+        check_seconds("cap_s", self.cap_s, 0, 43_200)
+        check_is("never", self.never, tuple, "a tuple of classes of exceptions, such as (ValueError,)")
+        check_is("by_error", self.by_error, Mapping, "policies by class of exception, such as {OSError: Retry()}")
         for kind in self.never:
             _require_error("never", kind)
         for kind, policy in self.by_error.items():
@@ -71,7 +69,9 @@ class Retry:
         by_error: Mapping[type[Exception], Retry] | None = None,
     ) -> Retry:
         """The same as `Retry(...)`, by the name people look for."""
-        return cls(attempts=attempts, first_s=first_s, cap_s=cap_s, never=never, by_error=by_error or {})
+        return cls(
+            attempts=attempts, first_s=first_s, cap_s=cap_s, never=never, by_error={} if by_error is None else by_error
+        )
 
     @property
     def attempts_max(self) -> int:

@@ -18,10 +18,10 @@ from busframe._consume.hosting import Host, Run
 from busframe._consume.pulling import Shelf, Stream
 from busframe._consume.signals import SignalWatch, first_of
 from busframe.channel import Channel
+from busframe.checks import check_flag, check_is, check_names, check_seconds, check_text, check_whole
 from busframe.dead_letters import DeadLetterQueue
 from busframe.errors import BackendError, ConfigurationError, InvalidArgumentError
 from busframe.group import DEFAULT_CONCURRENCY, names_of
-from busframe.inbox import WINDOW_S
 from busframe.message import queue_name
 from busframe.message_type import message_type
 from busframe.metrics import families, queue_families
@@ -106,6 +106,8 @@ class Live(Sending):
             stuck_after_s: a handler that has been running for longer is stuck.
             stale_after_s: polls that have failed for longer are a fault, whatever the error.
         """
+        check_seconds("stuck_after_s", stuck_after_s, 0)
+        check_seconds("stale_after_s", stale_after_s, 0)
         return self._host.health(stuck_after_s=stuck_after_s, stale_after_s=stale_after_s)
 
     async def aclose(self) -> None:
@@ -130,6 +132,7 @@ class Live(Sending):
             queues: tell how full the queues are. That asks the broker, on Amazon SQS with a call for each queue; a
                 queue that cannot be asked is told of as such.
         """
+        check_flag("queues", queues)
         asked = await self.queue_samples() if queues else ()
         return written((*asked, *self.samples()))
 
@@ -168,6 +171,7 @@ class Live(Sending):
         Raises:
             ConfigurationError: it is another.
         """
+        check_is("kind", kind, type, "the class of a backend, such as SqsBackend")
         if not isinstance(self._backend, kind):
             raise ConfigurationError(f"the backend is a {type(self._backend).__name__}, not a {kind.__name__}")
         return self._backend
@@ -186,6 +190,7 @@ class Live(Sending):
             concurrency: handle so many messages of each group at a time, in place of what the subscriptions say.
             drain_s: see above.
         """
+        check_seconds("drain_s", drain_s, 0)
         run = Run(self._chosen(groups, concurrency), drain_s)
         async with runtime.background_tasks() as tasks:
             tasks.start_soon(self._host.run, run)
@@ -259,10 +264,13 @@ class Live(Sending):
             BackendError: the broker failed: with `until_empty` several times in a row, with `time_max_s` so often at
                 its end, or ever since the start.
         """
+        check_seconds("drain_s", drain_s, 0)
+        check_flag("until_empty", until_empty)
+        check_flag("signals", signals)
+        check_whole("deliveries_max", deliveries_max, 1, or_none="no bound")
+        check_seconds("time_max_s", time_max_s, 0, above=True, or_none="no bound")
         chosen = self._chosen(groups, concurrency)
         bounds = Bounds(consumers=len(chosen), deliveries_max=deliveries_max, until_empty=until_empty)
-        if time_max_s is not None and not 0 < time_max_s < float("inf"):
-            raise InvalidArgumentError("time_max_s", time_max_s, "more than 0 seconds, finite, or None for no bound")
         if not chosen and until_empty:
             return None
         watch = SignalWatch()
@@ -298,7 +306,7 @@ class Live(Sending):
         lease_s: float | None = None,
         retry: Retry | None = None,
         once: bool = False,
-        once_window_s: float = WINDOW_S,
+        once_window_s: float | None = None,
         filter: Mapping[str, object] | None = None,  # noqa: A002 - the word for it
         filter_on: FilterOn = "headers",
         drain_s: float = DRAIN_S,
@@ -334,6 +342,8 @@ class Live(Sending):
             ConfigurationError: on entering: handlers of this bus consume the queue already.
         """
         declared = message_type(kind)
+        check_whole("prefetch", prefetch, 1)
+        check_seconds("drain_s", drain_s, 0)
         shelf: Shelf[T] = Shelf()
         registry = Registry(self._registry.name)
         terms: HandleOptions = {
@@ -359,10 +369,11 @@ class Live(Sending):
 
     def queue(self, name: str) -> Channel:
         """A queue by its name, to exchange messages with programs that know no bus."""
-        return Channel(queue_name(name), self._backend, self._sender, self._pull)
+        return Channel(queue_name(name, "name"), self._backend, self._sender, self._pull)
 
     async def queues(self, prefix: str = "") -> Sequence[QueueName]:
         """Name all queues of the broker that start with `prefix`, sorted, those of other programs included."""
+        check_text("prefix", prefix)
         return await self._backend.list_queues(prefix)
 
     def dead_letters(self, name: str) -> DeadLetterQueue:
@@ -372,7 +383,7 @@ class Live(Sending):
             name: of a group of this bus, as for `Registry.select`; of any queue; or of a dead-letter queue itself.
         """
         known = [group for group in self._registry.groups.values() if name in names_of(group)]
-        queue = known[0].queue if known else queue_name(name)
+        queue = known[0].queue if known else queue_name(name, "name")
         source = None if known else source_of_dead(queue)
         if source is None:
             return DeadLetterQueue(dead_queue(queue), queue, self._backend, self._sender)
@@ -402,10 +413,10 @@ class Live(Sending):
 
     def _chosen(self, names: Sequence[str] | None, concurrency: int | None) -> Sequence[Group]:
         """The groups to run, after making sure that what they need is there."""
+        check_names("groups", names, "a sequence of names, such as ['billing'], or None for all", or_none=True)
+        check_whole("concurrency", concurrency, 1, or_none="what the subscriptions say")
         groups = self._registry.select(names)
         if concurrency is not None:
-            if concurrency < 1:
-                raise InvalidArgumentError("concurrency", concurrency, "1 or more")
             groups = [replace(group, concurrency=concurrency) for group in groups]
         self._host.require_inbox(groups)
         return groups

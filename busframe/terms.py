@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from busframe.checks import check_flag, check_is, check_seconds, check_text, check_whole
 from busframe.errors import InvalidArgumentError
+from busframe.inbox import WINDOW_S
 from busframe.message_type import message_type
 from busframe.retry import Retry
 
@@ -38,37 +40,37 @@ class Terms:
         retry: Retry | None,
         timeout_s: float | None,
         once: bool,
-        once_window_s: float,
+        once_window_s: float | None,
         filter: Filter | None = None,  # noqa: A002 - the word for it
     ) -> Terms:
         """As a subscription says them; see `Registry.subscribe`."""
-        return cls(Retry() if retry is None else retry, timeout_s, once_window_s if once else None, filter)
+        check_flag("once", once)
+        if not once and once_window_s is not None:
+            raise InvalidArgumentError("once_window_s", once_window_s, "None, unless once=True asks for an inbox")
+        window_s = (WINDOW_S if once_window_s is None else once_window_s) if once else None
+        return cls(Retry() if retry is None else retry, timeout_s, window_s, filter)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.retry, Retry):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
-            raise InvalidArgumentError("retry", self.retry, "a Retry, such as Retry(attempts=5), or None")
-        if self.timeout_s is not None and not 0 < self.timeout_s < float("inf"):
-            raise InvalidArgumentError("timeout_s", self.timeout_s, "more than 0 seconds, finite, or None for no bound")
-        if self.once_window_s is not None and not 0 < self.once_window_s < float("inf"):
-            raise InvalidArgumentError("once_window_s", self.once_window_s, "more than 0 seconds, finite")
+        check_is("retry", self.retry, Retry, "a Retry, such as Retry(attempts=5), or None")
+        check_seconds("timeout_s", self.timeout_s, 0, above=True, or_none="no bound")
+        check_seconds("once_window_s", self.once_window_s, 0, above=True, or_none="four days")
 
 
 def bounds_said(concurrency: int | None, bytes_in_hand_max: int | None, lease_s: float | None) -> dict[str, float]:
     """Check what a subscription says about its group, and leave out what it does not say."""
-    if concurrency is not None and concurrency < 1:
-        raise InvalidArgumentError("concurrency", concurrency, "1 or more")
-    if bytes_in_hand_max is not None and bytes_in_hand_max < 1:
-        raise InvalidArgumentError("bytes_in_hand_max", bytes_in_hand_max, "1 or more")
-    if lease_s is not None and not LEASE_S_MIN <= lease_s <= 43_200:  # noqa: PLR2004 - twelve hours, as SQS
-        raise InvalidArgumentError("lease_s", lease_s, f"{LEASE_S_MIN:g} to 43200 seconds")
+    check_whole("concurrency", concurrency, 1, or_none="the group's, or 10")
+    check_whole("bytes_in_hand_max", bytes_in_hand_max, 1, or_none="no bound")
+    check_seconds("lease_s", lease_s, LEASE_S_MIN, 43_200, or_none="the group's, or 30")  # twelve hours, as SQS
     said = {"concurrency": concurrency, "bytes_in_hand_max": bytes_in_hand_max, "lease_s": lease_s}
     return {parameter: value for parameter, value in said.items() if value is not None}
 
 
 def check_part(parameter: str, value: str) -> None:
     """Make sure that a name can be part of a queue's."""
+    allowed = "letters, digits, '-' and '_', the first a letter or digit"
+    check_text(parameter, value, allowed)
     if not _PART.fullmatch(value):
-        raise InvalidArgumentError(parameter, value, "letters, digits, '-' and '_', the first a letter or digit")
+        raise InvalidArgumentError(parameter, value, allowed)
 
 
 def require_kind(payload: type, wanted: Kind, method: str) -> MessageType:

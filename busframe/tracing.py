@@ -13,6 +13,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from busframe.checks import check_text
 from busframe.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -77,8 +78,11 @@ def within_trace(traceparent: str, tracestate: str | None = None) -> Generator[N
     Raises:
         InvalidArgumentError: `traceparent` is not one.
     """
+    allowed = "00-<32 hex digits>-<16 hex digits>-<2 hex digits>"
+    check_text("traceparent", traceparent, allowed)
+    check_text("tracestate", tracestate, or_none=True)
     if not _TRACEPARENT.fullmatch(traceparent):
-        raise InvalidArgumentError("traceparent", traceparent, "00-<32 hex digits>-<16 hex digits>-<2 hex digits>")
+        raise InvalidArgumentError("traceparent", traceparent, allowed)
     token = in_trace(TraceContext(traceparent, tracestate))
     try:
         yield

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from busframe import runtime
 from busframe.backend import Plan, QueueSpec
+from busframe.checks import check_flag, check_text, check_whole
 from busframe.errors import InvalidArgumentError, MissingStoreError, QueueNotFoundError
 from busframe.message import queue_name
 from busframe.message_type import message_type
@@ -70,6 +71,7 @@ class Topology:
 
     async def history(self, *, limit: int = 100) -> Sequence[Change]:
         """The last changes, the newest first."""
+        check_whole("limit", limit, 1)
         return await self._list.history(limit=limit)
 
     async def pause(self, group: str, event: str | type | None = None) -> Sequence[Change]:
@@ -100,7 +102,7 @@ class Topology:
             ConfigurationError: the list has no such group.
             InvalidArgumentError: it has one of the new name already.
         """
-        return await self._change(renamed(self._named(group), self._named(new)))
+        return await self._change(renamed(self._named(group), self._named(new, "new")))
 
     async def move(
         self, group: str, queue: str, event: str | type | None = None, *, carry: bool = True
@@ -123,6 +125,7 @@ class Topology:
             ConfigurationError: the list has no such group.
             InvalidArgumentError: the queue belongs to another group.
         """
+        check_flag("carry", carry)
         group, topic, target = self._named(group), _topic(event), queue_name(queue)
         rows = [row for row in await self.subscriptions() if is_of(row, group, topic) and row.queue != target]
         edit = moved(group, topic, target)
@@ -160,6 +163,8 @@ class Topology:
         Raises:
             ConfigurationError: the list has no such group.
         """
+        for parameter, value in (("wait", wait), ("discard", discard), ("with_dead_letters", with_dead_letters)):
+            check_flag(parameter, value)
         group, topic = self._named(group), _topic(event)
         await self._change(with_state(group, topic, "draining"))
         if not wait:
@@ -168,10 +173,12 @@ class Topology:
 
     async def show(self, *, depths: bool = True) -> Graph:
         """The topology as it is; see `graph.Graph`."""
+        check_flag("depths", depths)
         return await look_at(self._registry, self._backend, self._recipients, depths=depths)
 
     async def check(self, *, prefix: str | None = None) -> list[Finding]:
         """Where program, list and queues differ; see `drift.find_drift`. Changes nothing."""
+        check_text("prefix", prefix, "the beginning of names of queues", or_none=True)
         return await find_drift(self._registry, self._backend, self._recipients, prefix=prefix)
 
     async def apply(self, findings: Sequence[Finding], *, removals: bool = False) -> list[Finding]:
@@ -264,11 +271,14 @@ class Topology:
             raise MissingStoreError("recipients", "there is no recipient list, the one of publishers and subscribers")
         return self._recipients
 
-    def _named(self, group: str) -> str:
-        if not group:
-            raise InvalidArgumentError("group", group, "the name of a group, such as 'billing' or 'shop/billing'")
+    def _named(self, group: str, parameter: str = "group") -> str:
+        if not group or not isinstance(group, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
+            raise InvalidArgumentError(parameter, group, "the name of a group, such as 'billing' or 'shop/billing'")
         return group if "/" in group else f"{self._registry.name}/{group}"
 
 
 def _topic(event: str | type | None) -> str | None:
-    return message_type(event).name if isinstance(event, type) else event
+    if isinstance(event, type):
+        return message_type(event).name
+    check_text("event", event, "an event's class or name", or_none=True)
+    return event

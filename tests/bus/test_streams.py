@@ -264,7 +264,7 @@ async def test_mistakes_with_streams_are_named() -> None:
             live.stream(OrderPlaced)
         with pytest.raises(InvalidArgumentError, match="group='x'"):
             live.stream(PrintInvoice, group="x")
-        with pytest.raises(InvalidArgumentError, match="concurrency"):
+        with pytest.raises(InvalidArgumentError, match="prefetch"):
             live.stream(OrderPlaced, group="other", prefetch=0)
         with pytest.raises(ConfigurationError, match="compete"):
             async with live.stream(OrderCancelled, group="audit"):
@@ -344,5 +344,5 @@ async def test_bad_bodies_and_missing_queues_are_named_and_spoil_no_batch() -> N
             await live.queue("nowhere").send("x", deduplication_id="d")
         with pytest.raises(InvalidArgumentError, match="group"):
             await live.queue("nowhere.fifo").send("x")
-        with pytest.raises(InvalidArgumentError, match="queue"):
+        with pytest.raises(InvalidArgumentError, match="name"):
             live.queue("no where")
