@@ -100,6 +100,7 @@ class Sending:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
         correlation_id: str | None = None,
+        id: str | None = None,  # noqa: A002 - `delivery.headers.id`, as the others are named
     ) -> Any:
         """Put a copy of an event on the queue of every group that subscribed to it.
 
@@ -113,6 +114,10 @@ class Sending:
             headers: the application's own, text by text; handlers find them in `delivery.headers.extra`.
             correlation_id: in place of the one handed on: inside a handler that of the message it handles, elsewhere
                 none.
+            id: a name for the message that a repetition has too, also after a crash and from another process, such as
+                `order-17-placed`: on an ordered queue the second is accepted and not delivered within the broker's
+                deduplication window (Amazon SQS: five minutes), and a handler with `once=True` handles one of them. No
+                other message of this bus may have it. 1 to 200 characters; a fresh one if None.
 
         Returns:
             The queues that have their copy; empty if nobody subscribed. A group subscribes when a program that has it
@@ -125,7 +130,9 @@ class Sending:
             InvalidArgumentError: `event` is not one, or one of the others is not allowed. Nothing was sent.
             MissingStoreError: this connection has no recipient list.
         """
-        options = Options(delay_s=delay_s, tenant=tenant, key=key, headers=headers, correlation_id=correlation_id)
+        options = Options(
+            delay_s=delay_s, tenant=tenant, key=key, headers=headers, correlation_id=correlation_id, id=id
+        )
         return self._publish(event, options) if self._observers is None else self._publish_watched(event, options)
 
     async def _publish(self, event: object, options: Options, watching: Watching | None = None) -> Sequence[QueueName]:
@@ -173,6 +180,7 @@ class Sending:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
         correlation_id: str | None = None,
+        id: str | None = None,  # noqa: A002 - `delivery.headers.id`, as the others are named
     ) -> Any:
         """Put a command on its owner's queue. Arguments as `publish`.
 
@@ -181,7 +189,9 @@ class Sending:
             EncodeError: a part of the command is not what its class says.
             InvalidArgumentError: `command` is not one, or one of the others is not allowed. Nothing was sent.
         """
-        options = Options(delay_s=delay_s, tenant=tenant, key=key, headers=headers, correlation_id=correlation_id)
+        options = Options(
+            delay_s=delay_s, tenant=tenant, key=key, headers=headers, correlation_id=correlation_id, id=id
+        )
         return self._send(command, options) if self._observers is None else self._send_watched(command, options)
 
     async def _send(self, command: object, options: Options, watching: Watching | None = None) -> MessageId:

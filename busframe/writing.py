@@ -7,11 +7,12 @@ sent. A batch is refused as a whole, so no bad entry may get into one.
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import msgspec
 
 from busframe import runtime
+from busframe.checks import check_seconds, check_text, check_texts
 from busframe.cloudevents import CONTENT_TYPE, STRUCTURED_JSON
 from busframe.codec import checked_encoder_of, encoder_of, key_of
 from busframe.delivery import current_delivery
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from busframe.tracing import Propagator
 
 
+ID_LENGTH_MAX: Final = 200
+"""An inbox takes keys of a thousand characters, and puts more before it."""
+
+_ALLOWED_ID: Final = f"text of 1 to {ID_LENGTH_MAX} characters"
+
+
 class SendOptions(TypedDict, total=False):
     """The same as keyword arguments, for type checkers."""
 
@@ -35,6 +42,7 @@ class SendOptions(TypedDict, total=False):
     key: str | None
     headers: Mapping[str, str] | None
     correlation_id: str | None
+    id: str | None
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -45,6 +53,24 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: str | None = None
     headers: Mapping[str, str] | None = None
     correlation_id: str | None = None
+    id: str | None = None
+
+    def check(self) -> None:
+        """Make sure that a message can carry it: what is of another type no consumer could read.
+
+        Raises:
+            InvalidArgumentError: it cannot.
+        """
+        check_seconds("delay_s", self.delay_s, 0)
+        check_text("tenant", self.tenant, or_none=True)
+        check_text("key", self.key, or_none=True)
+        check_text("correlation_id", self.correlation_id, or_none=True)
+        if self.id is not None:
+            check_text("id", self.id, _ALLOWED_ID)
+            if not 0 < len(self.id) <= ID_LENGTH_MAX:
+                raise InvalidArgumentError("id", self.id, _ALLOWED_ID)
+        if self.headers is not None:
+            check_texts("headers", self.headers, "text by text")
 
 
 PLAIN = Options()
@@ -103,7 +129,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 attributes=self.attributes,
                 size_bytes=self.size_bytes,
                 group=None if headers.key is None else group_of(headers.key),
-                deduplication_id=group_of(headers.id),
+                # As CloudEvents has it: what no two messages share is the source and the id together.
+                deduplication_id=group_of(f"{headers.source}/{headers.id}"),
             )
         share = headers.key if headers.tenant is None else headers.tenant
         return Checked(
@@ -154,12 +181,14 @@ class Writer:
         if (
             (cause is None and trace is None)
             and (kind.key is None and encoding is None and self._envelope is None)
-            and (options is PLAIN or options == PLAIN)
+            and (options is PLAIN or (options == PLAIN and options.delay_s is not False))
         ):
             plain = self._plain.get(kind)
             if plain is None:
                 plain = self._plain[kind] = _PlainHeaders(kind, self._source)
             return plain.write(data)
+        if options is not PLAIN:
+            options.check()
         delay_s, due_s = self._delays(options.delay_s) if options.delay_s else (0.0, None)
         correlation_id = options.correlation_id
         causation_id = None
@@ -167,7 +196,7 @@ class Writer:
             causation_id = cause.headers.id
             correlation_id = correlation_id or cause.headers.correlation_id or causation_id
         headers = Headers(
-            id=runtime.new_id(),
+            id=runtime.new_id() if options.id is None else options.id,
             type=kind.name,
             version=kind.version,
             source=self._source,
@@ -179,7 +208,7 @@ class Writer:
             tracestate=None if trace is None else trace.tracestate,
             due_s=due_s,
             encoding=encoding,
-            extra=_checked(options.headers) if options.headers else {},
+            extra=dict(options.headers) if options.headers else {},
         )
         if self._envelope is None:
             body, attributes = data, {HEADERS: encode_headers(headers)}
@@ -196,10 +225,6 @@ class Writer:
 
     def _delays(self, wished_s: float) -> tuple[float, float | None]:
         """Split a delay into what the broker can do and, if that is not all of it, when the message is due."""
-        if not isinstance(wished_s, int | float):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
-            raise InvalidArgumentError("delay_s", wished_s, "a number of seconds")
-        if not 0 <= wished_s < float("inf"):
-            raise InvalidArgumentError("delay_s", wished_s, "0 or more seconds, finite")
         if wished_s <= self._delay_s_max:
             return wished_s, None
         return self._delay_s_max, runtime.wall_s() + wished_s
@@ -240,11 +265,3 @@ def _size(body: str, attributes: Mapping[str, str | bytes]) -> int:
     for name, value in attributes.items():
         size += size_of_attribute(name, value)
     return size
-
-
-def _checked(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        # From untyped code: the consumer could not read anything else.
-        if not all(isinstance(text, str) for text in (name, value)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError("headers", {name: value}, "text by text")
-    return dict(headers)

@@ -10,12 +10,12 @@ last.
 1. *Before*: publishers and consumers are on the old broker.
 2. *Dual publish*: publishers publish to both. Consumers are still on the old one; the new one fills. Anything wrong
    with its permissions, limits or names shows now, and costs nothing: stop publishing there, and purge it.
-3. *Dual consume*: consumers run on both. Each message comes twice, and the second is dropped, by the order's number:
-   delivery is at least once on every broker, so handlers have to bear that anyway.
+3. *Dual consume*: consumers run on both. Each message comes twice, under one id, and the second is dropped by the inbox
+   that both share (`once=True`): delivery is at least once on every broker, so this is of use before and after, too.
 4. *Switch*: publishers publish to the new broker only. When the old one is empty, its consumers end.
 
-A publish to both that fails at one of them is repeated at both: again duplicates, and again they are dropped. To go on
-when one of two has failed would lose messages as soon as the other is switched off.
+A publish to both that fails at one of them is repeated at both, under the same id: again duplicates, and again they are
+dropped. To go on when one of two has failed would lose messages as soon as the other is switched off.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sqlite3
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -33,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from busframe import Bus, Drop, Event, event
+from busframe import Bus, Delivery, Event, event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,38 +50,13 @@ class OrderPlaced(Event):
     order: str
 
 
-class Invoices:
-    """What the handler does, in a database: one invoice for each order."""
-
-    def __init__(self) -> None:
-        self._database = sqlite3.connect(":memory:", isolation_level=None)
-        self._database.execute("CREATE TABLE invoices (order_number TEXT PRIMARY KEY)")
-        self.duplicates = 0
-
-    def write(self, order: str) -> None:
-        """Write one, once."""
-        written = self._database.execute("INSERT OR IGNORE INTO invoices VALUES (?)", (order,)).rowcount
-        if not written:
-            self.duplicates += 1
-            raise Drop(f"{order} has its invoice")
-
-    def orders(self) -> set[str]:
-        """Read who has one."""
-        return {order for (order,) in self._database.execute("SELECT order_number FROM invoices")}
-
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
-
-
 bus = Bus("demo")
-invoices: Invoices
 
 
-@bus.subscribe(OrderPlaced, group="invoices", concurrency=20)
-async def write_invoice(order: OrderPlaced) -> None:
-    """Write the invoice of an order."""
-    invoices.write(order.order)
+@bus.subscribe(OrderPlaced, group="invoices", concurrency=20, once=True, lease_s=5)
+async def write_invoice(order: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+    """Write the invoice of an order, in the transaction that marks the message as handled."""
+    delivery.transaction.execute("INSERT INTO invoices VALUES (?)", (order.order,))
 
 
 async def publish(producers: Sequence[Producer], orders: Sequence[str]) -> None:
@@ -92,7 +66,7 @@ async def publish(producers: Sequence[Producer], orders: Sequence[str]) -> None:
     async def publisher() -> None:
         for order in remaining:
             for producer in producers:
-                await producer.publish(OrderPlaced(order))
+                await producer.publish(OrderPlaced(order), id=order)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
@@ -108,31 +82,41 @@ async def until_empty(live: Live) -> None:
         await anyio.sleep(0.05)
 
 
-async def migrate(old_url: str, new_url: str, recipients: str | None) -> bool:
-    """Take the four steps, and tell whether every order has its invoice."""
+async def migrate(old_url: str, new_url: str, recipients: str | None, inbox: str) -> bool:
+    """Take the four steps, and tell whether every order has its one invoice."""
     everything: list[str] = []
 
-    def more(step: str) -> Sequence[str]:
-        orders = [f"{step}-{number}" for number in range(PER_STEP)]
-        everything.extend(orders)
-        print(f"{step}: {len(invoices.orders())} invoices, {invoices.duplicates} duplicates dropped")
-        return orders
+    async with (
+        bus.connect(old_url, inbox=inbox) as old,
+        bus.connect(new_url, recipients=recipients, inbox=inbox) as new,
+    ):
+        await new.inbox.run(lambda database: database.execute("CREATE TABLE invoices (order_number TEXT)"))
 
-    async with bus.connect(old_url) as old, bus.connect(new_url, recipients=recipients) as new:
+        async def invoices() -> Sequence[str]:
+            rows = await new.inbox.run(lambda database: database.execute("SELECT * FROM invoices").fetchall())
+            return [order for (order,) in rows]
+
+        async def more(step: str) -> Sequence[str]:
+            orders = [f"{step}-{number}" for number in range(PER_STEP)]
+            everything.extend(orders)
+            print(f"{step}: {len(await invoices())} invoices")
+            return orders
+
         async with old.running():
-            await publish([old], more("1-before"))
-            await publish([old, new], more("2-dual-publish"))
+            await publish([old], await more("1-before"))
+            await publish([old, new], await more("2-dual-publish"))
 
         async with new.running():
             async with old.running():
-                await publish([old, new], more("3-dual-consume"))
-                await publish([new], more("4-switch"))
+                await publish([old, new], await more("3-dual-consume"))
+                await publish([new], await more("4-switch"))
                 await until_empty(old)
             # Here too, since the new broker has copies of its own of what the old one's consumers have handled.
             await until_empty(new)
-    done = len(invoices.orders())
-    print(f"done: {done} invoices for {len(everything)} orders, {invoices.duplicates} duplicates dropped")
-    return invoices.orders() == set(everything) and invoices.duplicates > 0
+        written = await invoices()
+        handled = sum(live.counts["demo-invoices"].handled for live in (old, new))
+    print(f"done: {len(written)} invoices for {len(everything)} orders, {handled - len(written)} duplicates dropped")
+    return sorted(written) == sorted(everything) and handled > len(written)
 
 
 def main() -> int:
@@ -144,10 +128,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
 
-    global invoices  # noqa: PLW0603 - the handler's one collaborator
-    invoices = Invoices()
     with ExitStack() as stack:
-        stack.callback(invoices.close)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         new, recipients = arguments.new, arguments.recipients
         if new is None:
@@ -158,7 +139,8 @@ def main() -> int:
             os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "anything")
             new = f"sqs://us-east-1?endpoint_url={server.url}&wait_s=1"
             recipients = recipients or f"sqlite:///{folder}/recipients.db"
-        complete = anyio.run(migrate, arguments.old or f"sqlite:///{folder}/old.db", new, recipients)
+        old, inbox = arguments.old or f"sqlite:///{folder}/old.db", f"sqlite:///{folder}/invoices.db"
+        complete = anyio.run(migrate, old, new, recipients, inbox)
     return 0 if complete else 1
 
 

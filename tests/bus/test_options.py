@@ -24,6 +24,8 @@ from busframe import (
 )
 from busframe.errors import InvalidArgumentError
 from busframe.message import QueueName
+from busframe.sending import Sender
+from busframe.sending_side import Sending
 from busframe_memory import MemoryBackend
 
 if TYPE_CHECKING:
@@ -300,3 +302,59 @@ async def test_a_renamed_event_still_reaches_its_subscribers_under_the_old_name(
         await live.publish(OrderMade("o2"))
         await until(lambda: len(seen) == 2)
     assert sorted(seen) == [("shop.order-made", "o1"), ("shop.order.made", "o2")]
+
+
+async def test_a_repetition_under_the_same_id_is_not_delivered_on_an_ordered_queue() -> None:
+    bus, seen = Bus("shop"), list[str]()
+
+    @bus.subscribe(OrderPlaced, group="billing", ordered=True)
+    async def bill(order: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+        seen.append(f"{order.order} {delivery.headers.id}")
+
+    async with running(bus) as live:
+        for order in ("o1", "o2", "o1"):
+            await live.publish(OrderPlaced(order), id=f"{order}-placed: ä")
+        await live.publish(OrderPlaced("end"))
+        await until(lambda: any(entry.startswith("end") for entry in seen))
+    assert seen[:2] == ["o1 o1-placed: ä", "o2 o2-placed: ä"]
+    assert len(seen) == 3
+
+
+async def test_messages_of_two_buses_are_told_apart_though_they_have_the_same_id() -> None:
+    bus, seen = Bus("shop"), list[str]()
+
+    @bus.subscribe(OrderPlaced, group="billing", ordered=True)
+    async def bill(order: OrderPlaced) -> None:
+        seen.append(order.order)
+
+    async with running(bus) as live:
+        backend = live.backend_as(MemoryBackend)
+        async with anyio.create_task_group() as tasks:
+            sender = Sender(backend, tasks)
+            web = Sending(Bus("web"), backend, backend.recipients, sender)
+            await live.publish(OrderPlaced("o1"), id="1")
+            await web.publish(OrderPlaced("o2"), id="1")
+            await sender.aclose()
+        await until(lambda: len(seen) == 2)
+    assert seen == ["o1", "o2"]
+
+
+async def test_a_repetition_under_the_same_id_is_handled_once_where_that_is_asked_for() -> None:
+    bus, seen = Bus("shop"), list[str]()
+
+    @bus.subscribe(
+        OrderPlaced, group="billing", once=True, concurrency=1
+    )  # else the second might wait for the end of the first one's claim
+    async def bill(order: OrderPlaced) -> None:
+        seen.append(order.order)
+
+    @bus.handle(PrintInvoice, once=True, concurrency=1)
+    async def print_invoice(invoice: PrintInvoice) -> None:
+        seen.append(invoice.order)
+
+    async with running(bus) as live:
+        for _ in range(2):
+            await live.publish(OrderPlaced("o1"), id="o1-placed")
+            await live.send(PrintInvoice("o1-invoice"), id="o1-printed")
+        await until(lambda: sum(counts.handled for counts in live.counts.values()) == 4)
+    assert sorted(seen) == ["o1", "o1-invoice"]
