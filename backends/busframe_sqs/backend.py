@@ -94,7 +94,8 @@ class SqsBackend:
         """The boto3 client, for what the bus has no word for.
 
         It is typed as the calls used here; cast it to your own stubs' type for others. It blocks: call it in a
-        thread. It makes no retries, and its errors are botocore's. Queue names there include the prefix.
+        thread. It makes no retries, and its errors are botocore's. Queue names there include the prefix. It does not
+        look at parameters before it sends them: what is wrong with them SQS says.
         """
         return self._connection.client
 

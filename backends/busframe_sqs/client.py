@@ -255,6 +255,7 @@ def connect(settings: SqsSettings, ledger: Ledger) -> Clients:
         import boto3
 
         # botocore comes with boto3, and is no dependency of this project's own.
+        botocore: Any = import_module("botocore.session")
         config: Any = import_module("botocore.config")
         exceptions: Any = import_module("botocore.exceptions")
     except ImportError as error:
@@ -264,7 +265,7 @@ def connect(settings: SqsSettings, ledger: Ledger) -> Clients:
     def note(model: Any, **_rest: object) -> None:
         ledger.note(model.name)
 
-    def make(service: str, parameter: str, url: str | None, *, attempts: int, connections: int) -> Any:
+    def make(service: str, parameter: str, url: str | None, *, attempts: int, **options: object) -> Any:
         try:
             client = session.client(
                 service,
@@ -273,8 +274,8 @@ def connect(settings: SqsSettings, ledger: Ledger) -> Clients:
                     retries={"total_max_attempts": attempts, "mode": "standard"},
                     connect_timeout=CONNECT_TIMEOUT_S,
                     read_timeout=READ_TIMEOUT_S,
-                    max_pool_connections=connections,
                     tcp_keepalive=True,
+                    **options,
                 ),
             )
         except ValueError as error:
@@ -283,18 +284,43 @@ def connect(settings: SqsSettings, ledger: Ledger) -> Clients:
         return client
 
     try:
-        session = untyped.Session(profile_name=settings.profile, region_name=settings.region)
-        # A connection for each call that may be under way: none ever waits for another's. No retries: the bus has one
-        # layer of them, and it needs to see each failure.
-        connections = settings.polls + settings.calls
-        sqs = make("sqs", "endpoint_url", settings.endpoint_url, attempts=1, connections=connections)
+        inner = botocore.get_session()
+        session = untyped.Session(botocore_session=inner, profile_name=settings.profile, region_name=settings.region)
+        sqs = make(
+            "sqs",
+            "endpoint_url",
+            settings.endpoint_url,
+            # No retries: the bus has a layer of them, and it needs to see each failure.
+            attempts=1,
+            # A connection for each call that may be under way: none ever waits for another's.
+            max_pool_connections=settings.polls + settings.calls,
+            # A sixth of what a call costs: botocore looks at each value of each entry, which the bus has made itself,
+            # and puts its user agent together anew each time.
+            parameter_validation=False,
+            user_agent=_user_agent(inner),
+        )
         s3 = None
         if settings.large_bucket is not None:
-            # Here a failure would cost a whole delivery, and the call may be repeated at will.
-            s3 = make("s3", "large_endpoint_url", settings.large_endpoint_url, attempts=3, connections=settings.calls)
+            s3 = make(
+                "s3",
+                "large_endpoint_url",
+                settings.large_endpoint_url,
+                # Here a failure would cost a whole delivery, and the call may be repeated at will.
+                attempts=3,
+                max_pool_connections=settings.calls,
+            )
     except exceptions.ProfileNotFound as error:
         allowed = f"a profile of the AWS configuration files: {error}"
         raise InvalidArgumentError("url parameter profile", settings.profile, allowed) from error
     except exceptions.BotoCoreError as error:
         raise BackendError(f"no AWS client can be made: {error}") from error
     return Clients(cast("SqsClient", sqs), cast("S3Client | None", s3))
+
+
+def _user_agent(session: Any) -> str:
+    """Name the program as the logs of AWS show it: boto3's version, and the id that the settings may give the program.
+
+    botocore adds its own version.
+    """
+    app: str | None = session.get_config_variable("user_agent_appid")
+    return f"{session.user_agent_name}/{session.user_agent_version} Busframe" + (f" app/{app}" if app else "")

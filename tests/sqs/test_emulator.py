@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -11,9 +13,12 @@ import pytest
 
 from busframe.backend import Plan, QueueSpec, QueueStats
 from busframe.config import BackendUrl
+from busframe.ledger import Ledger
 from busframe.message import Acknowledge, Outgoing, QueueName, Release, Settled, Settlement
 from busframe.runtime import new_id
 from busframe_sqs import open_sqs
+from busframe_sqs.client import connect
+from busframe_sqs.settings import SqsSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -113,3 +118,34 @@ async def test_a_queue_made_elsewhere_is_brought_to_the_plan(backend: SqsBackend
     spec = QueueSpec(name=ORDERS, lease_s=90, labels={"owner": "billing"})
     await backend.provision(Plan(queues=(spec,)))
     assert await backend.describe(ORDERS) == spec
+
+
+async def test_what_the_client_is_asked_wrongly_sqs_refuses(backend: SqsBackend) -> None:
+    """What the bus sends it has looked at itself, before; botocore does not do it again."""
+    client: Any = backend.client
+    exceptions: Any = import_module("botocore.exceptions")
+    with pytest.raises(exceptions.ClientError, match="MaxResults"):
+        await anyio.to_thread.run_sync(partial(client.list_queues, MaxResults="many"))
+
+
+async def test_the_log_of_aws_shows_who_called(backend: SqsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def agent_of(client: Any) -> str:
+        seen: list[str] = []
+
+        def look(request: Any, **_: object) -> None:
+            agent = request.headers["User-Agent"]
+            seen.append(agent.decode() if isinstance(agent, bytes) else agent)
+
+        client.meta.events.register("before-send.sqs", look)
+        client.list_queues()
+        return seen[0]
+
+    agent = await anyio.to_thread.run_sync(agent_of, backend.client)
+    assert re.fullmatch(r"Boto3/\S+ Busframe Botocore/\S+", agent)
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", "shop")
+    client: Any = backend.client
+    settings = SqsSettings(region="us-east-1", endpoint_url=client.meta.endpoint_url)
+    other = await anyio.to_thread.run_sync(connect, settings, Ledger())
+    assert (await anyio.to_thread.run_sync(agent_of, other.sqs)).startswith(
+        agent.replace("Busframe", "Busframe app/shop")
+    )

@@ -8,6 +8,7 @@ import anyio
 from measure import TEXT, task
 
 from busframe import Bus, event
+from busframe_sqs import SqsBackend
 
 job = task()
 bus = Bus("bench")
@@ -42,7 +43,7 @@ async def main() -> None:
                 for _ in range(100):
                     tasks.start_soon(publish)
             await done.wait()
-        job.end()
+        job.end(live.backend_as(SqsBackend).ledger.calls)
 
 
 anyio.run(main)
