@@ -19,7 +19,13 @@ from busframe.observing import Connection, observers_of
 from busframe.registry import Registry
 from busframe.session import Live
 from busframe.topology.plan import plan_for
-from busframe.topology.registration import register, remark_on_doubles, subscriptions_of
+from busframe.topology.registration import (
+    register,
+    remark_on_doubles,
+    remark_on_one_process,
+    require_own_queues,
+    subscriptions_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -111,6 +117,7 @@ async def _prepare(
     plan = plan_for(registry, backend.capabilities, mode=mode)
     wanted = subscriptions_of(registry.groups.values())
     remark_on_doubles(registry.groups.values())
+    remark_on_one_process(registry.groups.values())
     if wanted and listed is None and mode == "create":
         raise MissingStoreError(
             "recipients",
@@ -121,6 +128,8 @@ async def _prepare(
         if listed is None:
             await backend.provision(plan)
         else:
+            if mode != "assume":
+                await require_own_queues(listed, [group for group in registry.groups.values() if not group.name])
             await register(backend, listed, plan, wanted, by=runtime.who(registry.name))
     except QueueNotFoundError as error:
         if mode != "check":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from busframe.checks import check_text
+from busframe.errors import InvalidArgumentError
 from busframe.message import ORDERED_SUFFIX, QueueName, queue_name
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ def dead_queue(queue: QueueName) -> QueueName:
     if queue.endswith(ORDERED_SUFFIX):
         return queue_name(queue.removesuffix(ORDERED_SUFFIX) + DEAD_SUFFIX + ORDERED_SUFFIX)
     return queue_name(queue + DEAD_SUFFIX)
+
+
+def require_living(parameter: str, value: object, queue: QueueName) -> None:
+    """Make sure that a name does not lead to what is another queue's dead-letter queue by its name."""
+    if (source := source_of_dead(queue)) is not None:
+        allowed = f"a name without {DEAD_SUFFIX!r} at its end: {queue} is where the dead letters of {source} go"
+        raise InvalidArgumentError(parameter, value, allowed)
 
 
 def source_of_dead(queue: QueueName) -> QueueName | None:

@@ -12,7 +12,7 @@ from busframe.filters import Filter
 from busframe.foreign import FOREIGN
 from busframe.group import Group, Handler, names_of
 from busframe.observing import Observer
-from busframe.queue_names import command_queue, dead_queue, group_queue
+from busframe.queue_names import command_queue, dead_queue, group_queue, require_living
 from busframe.terms import Terms, bounds_said, check_part, require_kind, wants_delivery
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ class Registry:
 
         Raises:
             InvalidArgumentError: the filter is wrong; it says where.
-            ConfigurationError: the group has a handler for this event, or another concurrency, lease or bound; or the
-                queue belongs to another group.
+            ConfigurationError: the group has a handler for this event, or another concurrency, lease, bound or queue;
+                or the queue belongs to another group.
         """
         kind = require_kind(event, "event", "subscribe")
         check_part("group", group)
@@ -154,6 +154,7 @@ class Registry:
         if ordered and kind.key is None:
             raise InvalidArgumentError("ordered", ordered, f"False: {kind.name} declares no key to be in order by")
         name = group_queue(self.name, group, named=queue, ordered=ordered)
+        require_living("group" if queue is None else "queue", group if queue is None else queue, name)
         bounds = bounds_said(concurrency, bytes_in_hand_max, lease_s)
         member = Group(queue=name, dead_queue=dead_queue(name), name=f"{self.name}/{group}")
         chosen = None if filter is None else Filter.of(filter, filter_on)
@@ -187,6 +188,7 @@ class Registry:
         bounds = bounds_said(concurrency, bytes_in_hand_max, lease_s)
         check_flag("ordered", ordered)
         queue = command_queue(kind, ordered=ordered)
+        require_living("command", kind.name, queue)
         owner = Group(queue=queue, dead_queue=dead_queue(queue))
         terms = Terms.of(retry=retry, timeout_s=timeout_s, once=once, once_window_s=once_window_s)
         return self._register(kind, owner, bounds, terms)
@@ -210,7 +212,7 @@ class Registry:
         type that nobody here handles, or that cannot be read as the type they claim to be.
 
         Args:
-            group: the group whose queue it is; its handlers of events go first.
+            group: the group whose queue it is, wherever that is; its handlers of events go first.
             queue: the queue itself, if it is not a group's.
             concurrency: as for `subscribe`, and so are the others.
             bytes_in_hand_max: the same.
@@ -229,16 +231,20 @@ class Registry:
         if group is not None:
             check_part("group", group)
         name = group_queue(self.name, group, named=queue)
-        # Under the name the group of that queue has, if it has one.
-        known = self._groups.get(name)
-        own = f"{self.name}/{group}" if group is not None else known.name if known is not None else ""
+        if group is not None:
+            require_living("group", group, name)
+            own = f"{self.name}/{group}"
+            name = next((known.queue for known in self._groups.values() if known.name == own), name)
+        else:
+            # Under the name the group of that queue has, if it has one.
+            own = self._groups[name].name if name in self._groups else ""
         member = Group(queue=name, dead_queue=dead_queue(name), name=own)
         bounds = bounds_said(concurrency, bytes_in_hand_max, lease_s)
         terms = Terms.of(retry=retry, timeout_s=timeout_s, once=once, once_window_s=once_window_s)
         return self._register(FOREIGN, member, bounds, terms)
 
     def _register(self, kind: MessageType, group: Group, bounds: Mapping[str, float], terms: Terms) -> Registers[Any]:
-        group = self._joined(group, bounds)
+        group = self._joined(group, bounds, kind)
         queue = group.queue
         if kind is FOREIGN and group.foreign is not None:
             raise ConfigurationError(f"queue {queue} has a handler for foreign messages already")
@@ -260,14 +266,22 @@ class Registry:
             group.handlers.update(dict.fromkeys(names, handler))
             if kind is FOREIGN:
                 group.foreign = handler
-            self._groups[queue] = group
+            self._groups[group.queue] = group
             return function
 
         return register
 
-    def _joined(self, group: Group, bounds: Mapping[str, float]) -> Group:
+    def _joined(self, group: Group, bounds: Mapping[str, float], kind: MessageType) -> Group:
         """The group that the registry has under this queue, or else `group`; with the bounds a handler asks for."""
+        self._require_one_queue(group)
         known = self._groups.get(group.queue)
+        if known is not None and not group.name and kind is not FOREIGN:
+            others = [handler.kind.name for handler in known.handlers.values() if handler.kind.name != kind.name]
+            if others and not known.name:
+                raise ConfigurationError(
+                    f"queue {group.queue} belongs to the command {others[0]}, and {kind.name} comes to the same name: "
+                    "rename one of them"
+                )
         if known is not None and known.name != group.name:
             raise ConfigurationError(
                 f"queue {group.queue} belongs to {known.name or 'a command'} already: two groups on one queue would "
@@ -280,3 +294,19 @@ class Registry:
                 )
             setattr(known or group, parameter, value)
         return known or group
+
+    def _require_one_queue(self, group: Group) -> None:
+        """See to it that all of a group is on one queue."""
+        elsewhere = [known for known in self._groups.values() if group.name and known.name == group.name]
+        for known in elsewhere:
+            if known.queue == group.queue:
+                continue
+            if known.handlers:
+                raise ConfigurationError(
+                    f"group {group.name} is on queue {known.queue} already, and a group has one queue, not "
+                    f"{group.queue} too: say ordered= and queue= alike on all of its subscriptions"
+                )
+            # Only its handler of foreign messages was there, which goes wherever the group does.
+            del self._groups[known.queue]
+            known.queue, known.dead_queue = group.queue, group.dead_queue
+            self._groups[known.queue] = known

@@ -120,6 +120,11 @@ def new_id() -> str:
     return "%032x" % _ids.getrandbits(128)  # noqa: UP031 - an f-string takes longer
 
 
+def machine() -> tuple[str, int]:
+    """The name of this machine and the number of this process."""
+    return socket.gethostname(), os.getpid()
+
+
 def who(program: str) -> str:
     """Name this process for the records of others: the program, the user, the machine, the process."""
     try:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from busframe import runtime
 from busframe.errors import ConfigurationError
 from busframe.recipients import Subscription, revise
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from busframe.recipients import Change, Edit, RecipientList
 
 _log = logging.getLogger("busframe")
+
+_NO_NAMES: Final = frozenset({"", "localhost"})
 
 
 def subscriptions_of(groups: Iterable[Group]) -> list[Subscription]:
@@ -39,6 +42,23 @@ def subscriptions_of(groups: Iterable[Group]) -> list[Subscription]:
         for name, handler in group.handlers.items()
         if handler.kind.kind == "event"
     ]
+
+
+async def require_own_queues(recipients: RecipientList, groups: Iterable[Group]) -> None:
+    """Make sure that no queue of these groups, owners of commands among them, is listed for another group.
+
+    Raises:
+        ConfigurationError: one is: both would take messages that the other is to have.
+    """
+    owners = {group.queue: group for group in groups}
+    for row in (await recipients.load()).subscriptions if owners else ():
+        group = owners.get(row.queue)
+        if group is not None and row.group and row.group != group.name and row.state != "draining":
+            owner = group.name or f"the command {', '.join(sorted(group.handlers))}"
+            raise ConfigurationError(
+                f"queue {row.queue} is listed for group {row.group}, which gets {row.topic} on it, and is that of "
+                f"{owner} by its name too: rename one of them, or give the group another queue (queue=)"
+            )
 
 
 async def register(
@@ -87,6 +107,7 @@ def registering(wanted: Sequence[Subscription]) -> Edit:
             old = listed.get(row.name)
             if old is None:
                 _require_only_queue(row, listed.values())
+                _require_no_other_group(row, listed.values())
                 listed[row.name] = row
             elif old.group and old.group != row.group:
                 raise ConfigurationError(
@@ -106,6 +127,15 @@ def _require_only_queue(new: Subscription, rows: Iterable[Subscription]) -> None
             raise ConfigurationError(
                 f"group {new.group} gets {new.topic} on queue {row.queue}, and this program has it on {new.queue}: "
                 f"it would get every message twice. Move it: busframe topology move {new.group} {new.queue}"
+            )
+
+
+def _require_no_other_group(new: Subscription, rows: Iterable[Subscription]) -> None:
+    for row in rows:
+        if row.queue == new.queue and row.group and row.group != new.group:
+            raise ConfigurationError(
+                f"queue {row.queue} gets {row.topic} for group {row.group}; group {new.group} needs a queue of its "
+                "own, or the two compete for one copy"
             )
 
 
@@ -143,6 +173,37 @@ def _remark(rows: Sequence[Subscription], wanted: Sequence[Subscription]) -> Non
                     "share the work must have the same group",
                     *(row.group, row.topic, other.group),
                 )
+
+
+# Of containers and pods: a hash, a UUID. A word of letters from a to f is none, and neither is a year.
+_CONTAINER_ID: Final = re.compile(r"(?<![a-z0-9])(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8,64}(?![a-z0-9])")
+
+_NUMBER_MIN: Final = 100
+"""A smaller process number, as in a container, is too likely to be a number of something else."""
+
+
+def remark_on_one_process(groups: Iterable[Group]) -> None:
+    """Say in the log which groups are named after one process: each run of the program would make another."""
+    host, process = runtime.machine()
+    for group in groups:
+        why = _sign_of_one_process(group.name.partition("/")[2].casefold(), host.casefold(), process)
+        if why is not None and any(handler.kind.kind == "event" for handler in group.handlers.values()):
+            _log.warning(
+                "group %s has %s in its name: each process would be a group of its own and get a copy of every "
+                "message, and its queue stays and fills up when the process is gone. Processes that are to share the "
+                "work must have the same group",
+                *(group.name, why),
+            )
+
+
+def _sign_of_one_process(group: str, host: str, process: int) -> str | None:
+    parts = re.sub(r"[^a-z0-9]+", "-", group)
+    short_host = re.sub(r"[^a-z0-9]+", "-", host.partition(".")[0]).strip("-")
+    if short_host not in _NO_NAMES and f"-{short_host}-" in f"-{parts}-":
+        return "the name of this machine"
+    if process >= _NUMBER_MIN and str(process) in parts.split("-"):
+        return "this process's number"
+    return "an id such as containers have" if _CONTAINER_ID.search(parts) else None
 
 
 def _alike(one: str, other: str) -> bool:
