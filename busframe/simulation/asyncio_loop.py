@@ -24,7 +24,8 @@ from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVarTuple, cast
 
-from busframe.simulation.errors import DeadlockError, LivelockError, SimulationEscapeError
+from busframe.simulation.errors import DeadlockError, LivelockError
+from busframe.simulation.escapes import escape
 from busframe.simulation.places import place_of
 from busframe.simulation.schedule import Schedule, Trace
 
@@ -303,9 +304,7 @@ class SimLoop(_Base):
         """See asyncio. From another thread it is refused, in the loop: raised in that thread it would be lost."""
         if self._thread_id not in (None, threading.get_ident()):
             self._foreign.append(
-                SimulationEscapeError(
-                    "loop.call_soon_threadsafe from another thread", "no thread may take part in a simulation"
-                )
+                escape("loop.call_soon_threadsafe from another thread", "no thread may take part in a simulation")
             )
             return events.Handle(callback, args, self, context)
         return self.call_soon(callback, *args, context=context)
@@ -318,12 +317,12 @@ class SimLoop(_Base):
 
     def run_in_executor(self, *_args: Any, **_options: Any) -> NoReturn:  # type: ignore[override]
         """Refused."""
-        raise SimulationEscapeError("loop.run_in_executor", "threads do not know virtual time; await instead")
+        raise escape("loop.run_in_executor", "threads do not know virtual time; await instead")
 
 
 def _escape(name: str, instead: str) -> Callable[..., NoReturn]:
     def refuse(self: SimLoop, *_args: Any, **_options: Any) -> NoReturn:  # noqa: ARG001 - a method
-        raise SimulationEscapeError(f"loop.{name}", instead)
+        raise escape(f"loop.{name}", instead)
 
     return refuse
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from busframe import runtime
 from busframe.message import QueueName, Receipt
 from busframe.simulation.edge import MESSAGE_ACTIONS
-from busframe.simulation.errors import SimulationEscapeError
+from busframe.simulation.escapes import escape
 from busframe.simulation.greenlets import is_blocking, wait_for
 from busframe.simulation.sim import running_sim
 from busframe.simulation.world import acting
@@ -120,7 +120,7 @@ class _Ways:
     def require_can_wait(self, action: str) -> None:
         """Refuse a call that would block the event loop, on a node."""
         if not is_blocking() and not self._acting().is_scenario:
-            raise SimulationEscapeError(
+            raise escape(
                 f"boto3's {action} in an async function",
                 "it blocks the event loop; hand it to anyio.to_thread.run_sync or asyncio.to_thread with "
                 "simulate(..., threads='inline'), or make the node's program a function that is not async",

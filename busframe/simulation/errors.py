@@ -9,7 +9,6 @@ SimulationError
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from busframe.errors import BusframeError
@@ -28,14 +27,13 @@ class SimulationEscapeError(SimulationError):
     Args:
         what: the call, as it is written.
         instead: what to do.
+        place: where the program asked for it, as `function (file:line)`; empty if nothing tells.
     """
 
-    def __init__(self, what: str, instead: str) -> None:
-        super().__init__(f"{what} is not simulated: {instead}")
+    def __init__(self, what: str, instead: str, *, place: str = "") -> None:
+        super().__init__(f"{what} is not simulated: {instead}{f'; asked for in {place}' if place else ''}")
         self.what = what
-        noticed = escapes.get(None)
-        if noticed is not None:
-            noticed.append(self)
+        self.place = place
 
 
 class DeadlockError(SimulationError):
@@ -66,10 +64,6 @@ class LivelockError(SimulationError):
         super().__init__(f"{steps} steps at t={at_s:.6f}, and no time passes:\n{lines}")
         self.at_s = at_s
         self.waiting = tuple(waiting)
-
-
-escapes: ContextVar[list[SimulationEscapeError]] = ContextVar("escapes")
-"""Those of the run that goes on, for whoever looks for the reason of something else: programs catch their errors."""
 
 
 class SeveredError(BaseException):

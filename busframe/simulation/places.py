@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, Final
+
+_STANDARD_LIBRARY: Final = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - a prefix, not a path
 
 
 def place_of(coroutine: Any) -> str:
@@ -12,8 +15,8 @@ def place_of(coroutine: Any) -> str:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
         if frame is None:
             frame = getattr(coroutine, "ag_frame", None)
-        if frame is not None and (in_library or not _is_library(frame.f_code.co_filename)):
-            in_library = _is_library(frame.f_code.co_filename)
+        if frame is not None and (in_library or not is_library(frame.f_code.co_filename)):
+            in_library = is_library(frame.f_code.co_filename)
             place = f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
         coroutine = (
             getattr(coroutine, "cr_await", None)
@@ -23,5 +26,6 @@ def place_of(coroutine: Any) -> str:
     return place
 
 
-def _is_library(path: str) -> bool:
-    return "site-packages" in path or "/asyncio/" in path or path.startswith("<")
+def is_library(path: str) -> bool:
+    """Whether a file is no part of the program that is looked at."""
+    return "site-packages" in path or path.startswith(("<", _STANDARD_LIBRARY))

@@ -26,7 +26,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from busframe import runtime
-from busframe.simulation.errors import SimulationEscapeError
+from busframe.simulation.escapes import escape
 from busframe.simulation.greenlets import can_block, is_blocking, run_blocking, wait_for
 
 if TYPE_CHECKING:
@@ -125,14 +125,14 @@ async def _run_blocking_in_place(function: Callable[[], R], *, limiter: object =
 
 def _refuse(what: str, instead: str) -> Callable[..., NoReturn]:
     def refuse(*_args: object, **_options: object) -> NoReturn:
-        raise SimulationEscapeError(what, instead)
+        raise escape(what, instead)
 
     return refuse
 
 
 def _sleep(seconds: float) -> None:
     if not is_blocking():
-        raise SimulationEscapeError("time.sleep", "await anyio.sleep: blocking stops virtual time")
+        raise escape("time.sleep", "await anyio.sleep: blocking stops virtual time")
     if seconds < 0:
         raise ValueError("sleep length must be non-negative")
     wait_for(lambda: runtime.sleep(seconds))
@@ -156,9 +156,7 @@ def _require_thread() -> None:
 def _refuse_thread(what: str) -> Callable[..., Any]:
     async def refuse(*_args: object, **_options: object) -> NoReturn:
         await anyio.lowlevel.checkpoint()
-        raise SimulationEscapeError(
-            what, "threads do not know virtual time; threads='inline' runs the function in its task"
-        )
+        raise escape(what, "threads do not know virtual time; threads='inline' runs the function in its task")
 
     return refuse
 

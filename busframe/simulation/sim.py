@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import anyio
 
 from busframe import runtime
+from busframe._consume.dead import read_dead_letter
 from busframe.backend import DeadLetters, Plan, QueueSpec
 from busframe.bus import Bus
 from busframe.errors import InvalidArgumentError
@@ -19,16 +20,16 @@ from busframe.simulation.calls import telling_escapes
 from busframe.simulation.inboxes import SharedInbox
 from busframe.simulation.nodes import Incarnation, Node
 from busframe.simulation.store import Store
-from busframe.simulation.verdicts import Outcome, Violation
+from busframe.simulation.verdicts import DeadLetter, Outcome, Violation
 from busframe.simulation.world import acting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Iterable, Sequence
 
     from busframe.backend import Backend
     from busframe.config import BackendUrl
     from busframe.inbox import Inbox
-    from busframe.message import QueueName
+    from busframe.message import Peeked, QueueName
     from busframe.session import Live
     from busframe.simulation.boto import SimulatedBoto
     from busframe.simulation.nodes import Program
@@ -64,6 +65,7 @@ class Sim:
         self._checks: list[Check] = []
         self._sometimes: dict[str, bool] = {}
         self._states: dict[str, object] = {}
+        self._dead_expected: set[Hashable] | None = None
         self._keys_of: Callable[[str], Collection[Hashable]] = keys_in_body
         self._self = Incarnation(world, "test", 1, is_scenario=True)
         self._inbox = SharedInbox(world)
@@ -229,6 +231,13 @@ class Sim:
         """
         self._keys_of = lambda body: (key_in_body(body),)
 
+    def expect_dead_letters(self, *keys: Hashable) -> None:
+        """Say that messages may end in dead-letter queues in a calm world, too: those with these keys, or any.
+
+        Otherwise that is a failure, `no_dead_letters`: most often of a handler that never works.
+        """
+        self._dead_expected = (self._dead_expected or set()) | set(keys) if keys else set()
+
     async def quiesce(self, *, hostile_s: float = HOSTILE_S, within_s: float = QUIET_S) -> None:
         """Let the world come to rest: the end of most scenarios.
 
@@ -270,16 +279,36 @@ class Sim:
         outcome.states = dict(self._states)
         outcome.left = await self._left()
         backend = self._world.backend
+        dead: list[tuple[QueueName, Peeked]] = []
         for queue in await self._dead_queues():
             after: str | None = None
             while shown := await backend.peek(queue, limit=1_000, after=after):
-                outcome.dead_letters += len(shown)
-                for peeked in shown:
-                    outcome.dead.update(self._keys_of(peeked.body))
+                dead += ((queue, peeked) for peeked in shown)
                 after = shown[-1].position
-        if outcome.dead:
+        outcome.dead_letters = len(dead)
+        for _, peeked in dead:
+            outcome.dead.update(self._keys_of(peeked.body))
+        if dead:
             outcome.moved_unrefused = self._moved_unrefused()
+            outcome.unexpected = self._unexpected(dead, outcome)
         return outcome
+
+    def _unexpected(self, dead: Iterable[tuple[QueueName, Peeked]], outcome: Outcome) -> list[DeadLetter]:
+        """Which dead letters the scenario does not expect."""
+        expected = self._dead_expected
+        if expected is not None and not expected:
+            return []
+        entries = self._world.record.entries
+        arrived = {(one.queue, one.message): one for one in entries if one.kind in ("sent", "arrived")}
+        found: list[DeadLetter] = []
+        for queue, peeked in dead:
+            keys = self._keys_of(peeked.body)
+            if expected is None or not any(key in expected for key in keys):
+                letter = read_dead_letter(peeked.attributes)
+                reason = "more deliveries than its queue allows" if letter is None else letter.reason
+                key = next((key for key in keys if key in outcome.accepted), None)
+                found.append(DeadLetter(arrived=arrived[queue, int(peeked.position)], key=key, reason=reason))
+        return found
 
     def _moved_unrefused(self) -> dict[Hashable, Entry]:
         """What the broker moved to a dead-letter queue although no receiver ever gave it back: by key."""

@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from busframe.simulation.errors import SimulationError, SimulationEscapeError, escapes
+from busframe.simulation.errors import SimulationError, SimulationEscapeError
+from busframe.simulation.escapes import hearing
 from busframe.simulation.nodes import breakable_shields
 from busframe.simulation.running import Conditions, run_in_virtual_time
 from busframe.simulation.sim import Sim, entered
@@ -158,24 +159,24 @@ def _try(
             if world.escaped is not None:
                 raised.insert(0, world.escaped)
 
-    noticed: list[SimulationEscapeError] = []
-    token = escapes.set(noticed)
     ask = None if chooser is CALM else chooser.ask
     conditions = Conditions(backend=setting.backend, ask=ask, seed=run.seed, threads=setting.threads)
     # A world that fails on purpose makes thousands of warnings, and the record has it all.
     logs_from = logging.root.manager.disable
     if not setting.logs:
         logging.disable(logging.CRITICAL)
-    try:
-        run_in_virtual_time(main, conditions, trace=trace)
-    except SimulationError as error:
-        raised.append(Violation(check=type(error).__name__, text=str(error)))
-    finally:
-        escapes.reset(token)
-        logging.disable(logs_from)
+    with hearing() as heard:
+        try:
+            run_in_virtual_time(main, conditions, trace=trace)
+        except SimulationError as error:
+            raised.append(Violation(check=type(error).__name__, text=str(error)))
+        finally:
+            logging.disable(logs_from)
+        if heard:
+            # A handler that fails of it looks like any other, is tried again, and given up: all else follows from it.
+            run.violations.clear()
+            told = Violation(check=SimulationEscapeError.__name__, text=str(heard[0]))
+            raised[:] = [next((one for one in raised if one.check == told.check), told)]
     # What was raised explains what is wrong with the rest.
     run.violations[:0] = raised
-    if run.violations and noticed and all(one.check != SimulationEscapeError.__name__ for one in run.violations):
-        text = f"the program asked for what is not simulated, and what is wrong may come of that: {noticed[0]}"
-        run.violations.insert(0, Violation(check=SimulationEscapeError.__name__, text=text))
     return run

@@ -33,6 +33,21 @@ class Violation:
     entries: tuple[Entry, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message in a dead-letter queue.
+
+    Attributes:
+        arrived: its arrival there, in the record.
+        key: of what was accepted, the first that its body names; None if it names none.
+        reason: why it is there.
+    """
+
+    arrived: Entry
+    key: Hashable
+    reason: str
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a run came to.
@@ -43,6 +58,7 @@ class Outcome:
         dead: keys in dead-letter queues.
         dead_letters: how many messages are there.
         moved_unrefused: of these, by key, those that the broker moved there although no receiver ever gave them back.
+        unexpected: of the dead letters, those that the scenario does not expect.
         left: messages left in queues that are no dead-letter queues.
         states: what `Sim.state` was told.
     """
@@ -52,6 +68,7 @@ class Outcome:
     dead: Counter[Hashable] = field(default_factory=Counter["Hashable"])
     dead_letters: int = 0
     moved_unrefused: Mapping[Hashable, Entry] = field(default_factory=dict["Hashable", "Entry"])
+    unexpected: Sequence[DeadLetter] = ()
     left: Mapping[str, int] = field(default_factory=dict[str, int])
     states: dict[str, object] = field(default_factory=dict[str, object])
 
@@ -164,7 +181,23 @@ def nothing_left(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
             yield Violation(check="nothing_left", text=f"{count} messages are left in {queue}", key=queue)
 
 
-DEFAULT_CHECKS: Sequence[Check] = (nothing_left, at_least_once, no_phantom, convergence)
+def no_dead_letters(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
+    """In a calm world nothing ends in a dead-letter queue unless the scenario expects it (`Sim.expect_dead_letters`).
+
+    In any other a program may give up, as long as somebody refused the message: see `at_least_once`.
+    """
+    if calm is not None or not outcome.unexpected:
+        return
+    first, *others = outcome.unexpected
+    name = f"{first.arrived.queue}#{first.arrived.message}" if first.key is None else repr(first.key)
+    text = f"{name} ends in {first.arrived.queue}, in a calm world: {first.reason}"
+    if others:
+        text += f"; {len(others)} more"
+    text += "\nif that is what should become of it, say so: sim.expect_dead_letters()"
+    yield Violation(check="no_dead_letters", text=text, key=first.key, entries=(first.arrived,))
+
+
+DEFAULT_CHECKS: Sequence[Check] = (nothing_left, no_dead_letters, at_least_once, no_phantom, convergence)
 """What every scenario is asked unless it says otherwise. Effects may be repeated: delivery is at least once."""
 
 

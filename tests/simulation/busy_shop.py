@@ -157,6 +157,7 @@ def rejected_are_kept(outcome: Outcome, calm: Outcome | None) -> Iterable[Violat
 async def busy_shop(sim: Sim) -> None:
     """Two nodes, six orders of two customers."""
     sim.check(no_overlap, points_once, book_in_order, rejected_are_kept)
+    sim.expect_dead_letters()
 
     inside: Counter[Hashable] = Counter()
 
