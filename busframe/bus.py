@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -13,11 +14,12 @@ from busframe.backend import KeepsRecipients, ProvisionMode
 from busframe.checks import check_one_of, check_text
 from busframe.config import BackendUrl, backend_factory, has_inbox, inbox_factory, recipients_factory
 from busframe.connecting import Connecting
-from busframe.errors import MissingStoreError, QueueNotFoundError, UnsupportedError
+from busframe.errors import BackendError, MissingStoreError, QueueNotFoundError, UnsupportedError
 from busframe.message import is_ordered
 from busframe.observing import Connection, observers_of
 from busframe.registry import Registry
 from busframe.session import Live
+from busframe.topology.drift import left_by_owners
 from busframe.topology.plan import plan_for
 from busframe.topology.registration import (
     register,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from busframe.backend import Backend
     from busframe.inbox import Inbox
     from busframe.recipients import RecipientList
+
+_log = logging.getLogger("busframe")
 
 
 class Bus(Registry):
@@ -131,12 +135,27 @@ async def _prepare(
             if mode != "assume":
                 await require_own_queues(listed, [group for group in registry.groups.values() if not group.name])
             await register(backend, listed, plan, wanted, by=runtime.who(registry.name))
+        if mode != "assume":
+            await _remark_on_left_queues(registry, backend)
     except QueueNotFoundError as error:
         if mode != "check":
             raise
         raise QueueNotFoundError(
             f"{error}; `busframe topology apply` makes what is missing, and so does connect(url, provision='create')"
         ) from error
+
+
+async def _remark_on_left_queues(registry: Registry, backend: Backend) -> None:
+    try:
+        left = await left_by_owners(backend, registry.groups.values())
+    except BackendError:
+        return  # Not everybody may ask.
+    for owner, queue in left:
+        _log.warning(
+            "queue %s is left from before its owner was ordered and read %s: nobody handles what is on it, and other "
+            "programs cannot tell which to send to. `busframe topology apply APP --remove` removes it when it is empty",
+            *(queue, owner),
+        )
 
 
 def _require_capabilities(registry: Registry, backend: Backend, url: str) -> None:

@@ -17,6 +17,7 @@ from busframe.errors import (
 )
 from busframe.message_type import message_type
 from busframe.observing import Produced, Producing
+from busframe.owners import Owners
 from busframe.publishing import Publisher
 from busframe.queue_names import command_queue
 from busframe.topology.routes import Routes
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from busframe.backend import Backend
-    from busframe.message import MessageId, QueueName
+    from busframe.message import MessageId, QueueName, Sent
     from busframe.message_type import Command, Event, MessageType
     from busframe.observing import Observers, Watching
     from busframe.recipients import RecipientList
     from busframe.refusals import CommandsAreSent, EventsArePublished, NoMessage, NotAMessage
     from busframe.registry import Registry
     from busframe.sending import Sender
+    from busframe.writing import Written
 
 R = TypeVar("R")
 
@@ -68,6 +70,7 @@ class Sending:
         self._observers = observers
         self._sent = defaultdict[str, SentCounts](SentCounts)
         self._sender = sender
+        self._owners = Owners(registry, backend)
         self._writer = Writer(
             registry.name,
             delay_s_max=backend.capabilities.delay_s_max,
@@ -198,18 +201,17 @@ class Sending:
         kind = message_type(type(command))
         if kind.kind != "command":
             raise InvalidArgumentError("command", kind.name, "a command; an event is published, with publish()")
-        queue = self._owners_queue(kind)
         message = self._writer.write(command, kind, options)
         if watching is not None:
             watching.headers = message.headers
-        message.require_fits(queue)
+        self._sender.require_open()
         counts = self._sent[kind.name]
         try:
-            sent = await self._sender.send(queue, message.for_queue(queue))
-        except QueueNotFoundError as error:
-            counts.failed += 1
-            owner = f"{kind.name} has no owner yet: its queue {queue} is made when a program that handles it connects"
-            raise QueueNotFoundError(owner) from error
+            queue = self._owners.known(kind) or await self._owners.find(kind)
+            try:
+                sent = await self._send_to(queue, message)
+            except QueueNotFoundError as error:
+                sent = await self._send_to_another(kind, queue, message, error)
         except BusframeError:
             counts.failed += 1
             raise
@@ -219,15 +221,27 @@ class Sending:
 
     async def _send_watched(self, command: object, options: Options) -> MessageId:
         kind = message_type(type(command))
-        producing = Producing(operation="send", message_type=kind.name, destination=self._owners_queue(kind))
+        destination = await self._owners.find(kind) if kind.kind == "command" else command_queue(kind)
+        producing = Producing(operation="send", message_type=kind.name, destination=destination)
         return await self._watched(producing, lambda watching: self._send(command, options, watching))
 
-    def _owners_queue(self, kind: MessageType) -> QueueName:
-        queue = command_queue(kind)
-        if queue in self._registry.groups:
-            return queue
-        ordered = command_queue(kind, ordered=True)
-        return ordered if ordered in self._registry.groups else queue
+    async def _send_to(self, queue: QueueName, message: Written) -> Sent:
+        message.require_fits(queue)
+        return await self._sender.send(queue, message.for_queue(queue))
+
+    async def _send_to_another(
+        self, kind: MessageType, queue: QueueName, message: Written, error: QueueNotFoundError
+    ) -> Sent:
+        """Send to where the owner is by now, its queue not being where it was."""
+        other = await self._owners.find_again(kind, queue)
+        try:
+            if other is not None:
+                return await self._send_to(other, message)
+        except QueueNotFoundError:
+            pass
+        raise QueueNotFoundError(
+            f"{kind.name} has no owner yet: its queue {queue} is made when a program that handles it connects"
+        ) from error
 
     async def _watched(self, producing: Producing, produce: Callable[[Watching], Awaitable[R]]) -> R:
         """Write and send a message with what observers put around it, and tell them how it went."""

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from busframe.backend import Plan
 from busframe.errors import QueueMismatchError, QueueNotFoundError
+from busframe.message import ORDERED_SUFFIX, QueueName, is_ordered
 from busframe.queue_names import DEAD_SUFFIX, dead_queue
 from busframe.topology.leaving import is_empty
 from busframe.topology.plan import plan_for
 from busframe.topology.registration import subscriptions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from busframe.backend import Backend, QueueSpec
-    from busframe.message import QueueName
+    from busframe.group import Group
     from busframe.recipients import RecipientList, Subscription
     from busframe.registry import Registry
 
@@ -100,6 +101,13 @@ async def find_drift(
         planned = {spec.name for spec in plan.queues}
         findings += await _find_rows_adrift(backend, rows, planned)
     known = {spec.name for spec in plan.queues} | {name for row in rows for name in (row.queue, dead_queue(row.queue))}
+    named = {finding.queue for finding in findings} | known
+    findings += [
+        Finding(kind="queue without row", queue=queue, detail=f"the owner reads {owner}, and `send` refuses to choose")
+        for owner, queue in await left_by_owners(backend, registry.groups.values())
+        if queue not in named
+    ]
+    known |= {finding.queue for finding in findings}
     findings += await _find_orphans(backend, f"{registry.name}-" if prefix is None else prefix, known)
     return findings
 
@@ -159,6 +167,17 @@ async def _find_rows_adrift(backend: Backend, rows: Sequence[Subscription], plan
         if draining and is_empty(stats):
             findings += [_about(row, "row drained", "nothing is left on its queue") for row in draining]
     return findings
+
+
+async def left_by_owners(backend: Backend, groups: Iterable[Group]) -> list[tuple[QueueName, QueueName]]:
+    """The queues that owners of commands had before they became ordered, behind those they have now."""
+    left: list[tuple[QueueName, QueueName]] = []
+    for group in groups:
+        if not group.name and group.handlers and is_ordered(group.queue):
+            before = QueueName(group.queue.removesuffix(ORDERED_SUFFIX))
+            if await backend.describe(before) is not None:
+                left.append((group.queue, before))
+    return left
 
 
 async def _find_orphans(backend: Backend, prefix: str, known: set[QueueName]) -> list[Finding]:
