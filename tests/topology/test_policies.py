@@ -317,6 +317,7 @@ def test_each_role_can_do_all_that_it_is_for(given: Callable[..., AbstractContex
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("role", WORK)
 def test_no_role_is_given_an_action_that_it_does_not_need(
     printed: Any, given: Callable[..., AbstractContextManager[Site]], role: str
