@@ -15,6 +15,7 @@ from busframe.cli.output import complain, say, say_json_line
 from busframe.cli.running import DONE, EXIT_CODES, run
 from busframe.codec import reader_of
 from busframe.errors import BusframeError, CodecError, InvalidArgumentError
+from busframe.message import queue_name
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -119,7 +120,7 @@ async def _send_bodies(arguments: Namespace) -> int:
             raise InvalidArgumentError(f"--{option.replace('_', '-')}", getattr(arguments, option), allowed)
     attributes = _pairs("--attribute", arguments.attribute)
     async with connected(arguments, Bus("busframe-cli")) as live:
-        channel = live.queue(arguments.queue)
+        channel = live.queue(queue_name(arguments.queue, "--queue"))
 
         async def one(body: str) -> Mapping[str, Any]:
             message_id = await channel.send(

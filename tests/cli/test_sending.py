@@ -89,7 +89,7 @@ def test_a_body_goes_to_a_queue_as_it_is(asked: Asked) -> None:
         (["publish", "shop_app:bus", "shop.order.placed"], "three: module:bus, the event's name"),
         (["send", "--queue", "shop-note", "a", "b"], "one body"),
         (["send", "--queue", "shop-note", "a", "--tenant", "acme"], "--tenant='acme'"),
-        (["send", "--queue", "no such queue", "a"], "queue='no such queue'"),
+        (["send", "--queue", "no such queue", "a"], "--queue='no such queue'"),
         (["send", "--queue", "shop-note", "a", "--attribute", "by"], "NAME=TEXT"),
         (["send", "shop_app:bus", "shop.note", "x", "--delay-s", "-1"], "delay_s=-1.0"),
     ],
