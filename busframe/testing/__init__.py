@@ -5,6 +5,7 @@ BackendConformance      the backend contract as a test suite. Needs pytest. Call
                         `pytest.register_assert_rewrite("busframe.testing.conformance")` before the first use, so that a
                         failing check shows its values
 LosingCalls             makes calls of any backend fail, for the kit
+Recorder                writes down what the bus asks of its broker and is told, for `busframe check`
 
 Each is imported when it is asked for: who tests handlers needs no pytest, and who tests a backend no emulator.
 """
@@ -20,8 +21,19 @@ if TYPE_CHECKING:
     from busframe.simulation.lab_runs import lab
     from busframe.testing.conformance import BackendConformance, Trial
     from busframe.testing.losing import LosingCalls
+    from busframe.testing.recording import Recorder
 
-__all__ = ["BackendConformance", "Call", "DeadLetter", "Lab", "LosingCalls", "NotSettledError", "Trial", "lab"]
+__all__ = [
+    "BackendConformance",
+    "Call",
+    "DeadLetter",
+    "Lab",
+    "LosingCalls",
+    "NotSettledError",
+    "Recorder",
+    "Trial",
+    "lab",
+]
 
 _FROM: Final = {
     "BackendConformance": "busframe.testing.conformance",
@@ -29,6 +41,7 @@ _FROM: Final = {
     "DeadLetter": "busframe.simulation.lab",
     "Lab": "busframe.simulation.lab",
     "LosingCalls": "busframe.testing.losing",
+    "Recorder": "busframe.testing.recording",
     "NotSettledError": "busframe.simulation.lab",
     "Trial": "busframe.testing.conformance",
     "lab": "busframe.simulation.lab_runs",

@@ -11,7 +11,7 @@ An outcome is "ok", "fail" (surely nothing was done) or "unknown" (a broken conn
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from busframe_emulator.delivery.history import VERSION
@@ -112,11 +112,12 @@ def write_client_history(history: ClientHistory) -> Iterator[str]:
     """Give the lines, without line ends."""
     yield json.dumps({"busframe_history": VERSION, "level": "client"})
     for name, facts in history.queues.items():
-        yield json.dumps({"queue": name, "settings": _spare(asdict(facts))})
+        yield json.dumps({"queue": name, "settings": _spare(facts)})
     for call in history.calls:
-        line = _spare(asdict(call))
-        line["messages"] = [_spare(message) for message in line.get("messages", ())]
-        yield json.dumps(_spare(line), separators=(",", ":"))
+        line = _spare(call)
+        if call.messages:
+            line["messages"] = [_spare(message) for message in call.messages]
+        yield json.dumps(line, separators=(",", ":"))
 
 
 def read_client_history(lines: Iterable[tuple[int, Mapping[str, Any]]]) -> ClientHistory:
@@ -153,14 +154,7 @@ def _call(line: Mapping[str, Any]) -> Call:
     return call
 
 
-_EMPTY: Final[tuple[object, ...]] = ("", None, (), [], 0.0)
-_DEFAULTS: Final = {one.name for kind in (Call, Seen, QueueFacts) for one in fields(kind)} - {"began", "max_receives"}
-
-
-def _spare(members: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what says nothing."""
-    return {
-        name: value
-        for name, value in members.items()
-        if name not in _DEFAULTS or (value not in _EMPTY and value is not False)
-    }
+def _spare(kind: Call | Seen | QueueFacts) -> dict[str, Any]:
+    """Its members, without those that are what they are if nobody says: 0 says something where that is None."""
+    members = ((one, getattr(kind, one.name)) for one in fields(kind))
+    return {one.name: value for one, value in members if value != one.default}
