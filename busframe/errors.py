@@ -24,7 +24,8 @@ BusframeError
 └── CodecError
     ├── EncodeError                 the payload cannot be written as its event's type
     ├── DecodeError                 the body is not what its type says
-    └── UnknownMessageError         nobody here handles this type
+    └── UnknownMessageError         nobody here can handle it: no bus has sent it
+        └── UnknownTypeError        a bus has, and nobody here handles its type
 
 Two questions decide what to do with a `BackendError`, and both are answered by attributes, never by its text:
 `retryable` (may the same call succeed later?) and `effect` (did the call surely change nothing, or may it have?).
@@ -242,4 +243,8 @@ class DecodeError(CodecError):
 
 
 class UnknownMessageError(CodecError):
-    """No subscription here handles this type of message."""
+    """Nobody here can handle this message."""
+
+
+class UnknownTypeError(UnknownMessageError):
+    """No subscription here handles this type of message; a later version of this program may."""

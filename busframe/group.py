@@ -59,6 +59,8 @@ class Group:
         bytes_in_hand_max: no more is fetched while the bodies in hand are larger together; None is no bound.
         handlers: by the name of the message type on the wire.
         foreign: gets what none of them does: unknown types, foreign messages, what cannot be read.
+        unknown_types: when to try again a message of a type that none of them handles, if there is no `foreign`; None
+            dead-letters it at once.
     """
 
     queue: QueueName
@@ -69,6 +71,7 @@ class Group:
     bytes_in_hand_max: int | None = None
     handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
     foreign: Handler | None = None
+    unknown_types: Retry | None = None
 
     @property
     def all_handlers(self) -> Sequence[Handler]:
@@ -77,8 +80,11 @@ class Group:
 
     @property
     def attempts_max(self) -> int:
-        """The most attempts any of its handlers gets."""
-        return max(handler.retry.attempts_max for handler in self.all_handlers)
+        """The most attempts any message of it gets."""
+        policies = [handler.retry for handler in self.all_handlers]
+        if self.unknown_types is not None:
+            policies.append(self.unknown_types)
+        return max(policy.attempts_max for policy in policies)
 
 
 def names_of(group: Group) -> set[str]:

@@ -13,6 +13,7 @@ from busframe.foreign import FOREIGN
 from busframe.group import Group, Handler, names_of
 from busframe.observing import Observer
 from busframe.queue_names import command_queue, dead_queue, group_queue, require_living
+from busframe.retry import Retry
 from busframe.terms import Terms, bounds_said, check_part, require_kind, wants_delivery
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from busframe.message_type import Command, Event, MessageType
     from busframe.refusals import CommandsAreHandled, EventsAreSubscribedTo
     from busframe.registering import HandleOptions, Registers, SubscribeOptions
-    from busframe.retry import Retry
 
 T = TypeVar("T")
 
@@ -38,16 +38,29 @@ class Registry:
             Consumers read both.
         check_schema: read each payload back before it is sent, so that a field of the wrong type is an error at the
             sender, not at every consumer. Costs about a microsecond for each message.
+        unknown_types: when a consumer tries again a message of a type that its group has no handler for; None
+            dead-letters it at once. While a version of the program that handles a new event replaces one that does not,
+            `Retry(attempts=20, first_s=5, cap_s=60)` leaves such messages to the new one.
     """
 
-    def __init__(self, name: str, *, envelope: CloudEvents | None = None, check_schema: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        envelope: CloudEvents | None = None,
+        check_schema: bool = True,
+        unknown_types: Retry | None = None,
+    ) -> None:
         check_part("name", name)
         if envelope is not None:
             check_is("envelope", envelope, CloudEvents, "a CloudEvents, such as CloudEvents(), or None")
         check_flag("check_schema", check_schema)
+        if unknown_types is not None:
+            check_is("unknown_types", unknown_types, Retry, "a Retry, such as Retry(attempts=20), or None")
         self.name = name
         self.envelope = envelope
         self.check_schema = check_schema
+        self.unknown_types = unknown_types
         self._groups: dict[QueueName, Group] = {}
         self._observers: list[Observer] = []
 
@@ -274,6 +287,7 @@ class Registry:
     def _joined(self, group: Group, bounds: Mapping[str, float], kind: MessageType) -> Group:
         """The group that the registry has under this queue, or else `group`; with the bounds a handler asks for."""
         self._require_one_queue(group)
+        group.unknown_types = self.unknown_types
         known = self._groups.get(group.queue)
         if known is not None and not group.name and kind is not FOREIGN:
             others = [handler.kind.name for handler in known.handlers.values() if handler.kind.name != kind.name]

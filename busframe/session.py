@@ -345,7 +345,7 @@ class Live(Sending):
         check_whole("prefetch", prefetch, 1)
         check_seconds("drain_s", drain_s, 0)
         shelf: Shelf[T] = Shelf()
-        registry = Registry(self._registry.name)
+        registry = Registry(self._registry.name, unknown_types=self._registry.unknown_types)
         terms: HandleOptions = {
             "ordered": ordered,
             "concurrency": prefetch,

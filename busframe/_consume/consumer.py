@@ -349,7 +349,7 @@ class Consumer:
             self._lose(lease)
             return True
         if isinstance(opened, Exception):
-            self._services.start_soon(self._conclude, lease, opened, _FOREIGN)
+            self._services.start_soon(self._conclude, lease, opened, self._group.unknown_types or _FOREIGN)
             return True
         handler, delivery = opened
         lease.scope = scope

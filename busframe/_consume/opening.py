@@ -14,7 +14,7 @@ from busframe._consume.verdict import NotYetDue
 from busframe.cloudevents import looks_like_cloud_event, read_cloud_event
 from busframe.codec import reader_of
 from busframe.delivery import Delivery
-from busframe.errors import CodecError, UnknownMessageError
+from busframe.errors import CodecError, UnknownMessageError, UnknownTypeError
 from busframe.foreign import foreign_message
 from busframe.headers import HEADERS, Headers, read_headers, text_attributes
 from busframe.message import MessageId, Outgoing, is_ordered
@@ -40,7 +40,8 @@ class Opener:
         """Find the handler of a message and read its payload.
 
         Raises:
-            UnknownMessageError: nobody in this group handles its type, or it was not sent by a bus.
+            UnknownTypeError: nobody in this group handles its type.
+            UnknownMessageError: it was not sent by a bus.
             DecodeError: its headers or its body are not what its type says.
             NotYetDue: it takes the place of an answer; see `onward`.
         """
@@ -59,7 +60,7 @@ class Opener:
             found = self._by_type.get(headers.type)
             if found is None:
                 known = ", ".join(sorted(self._by_type)) or "no type"
-                raise UnknownMessageError(f"no handler for {headers.type!r} in this group; it handles {known}")
+                raise UnknownTypeError(f"no handler for {headers.type!r} in this group; it handles {known}")
             handler, read = found
             payload = read(body, headers.version, headers.encoding)
         except CodecError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from busframe.errors import CodecError
+from busframe.errors import CodecError, UnknownTypeError
 from busframe.outcome import Drop, Later, Outcome, Reject
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def judge(error: Exception | None, *, attempt: int, retry: Retry, random: float)
             return Done()
         case NotYetDue() | NoAttempt() | GivenBack():
             return _judge_unhandled(error)
-        case Reject() | CodecError():
+        # Trying again helps with nothing of these, save where others may be there that know the type.
+        case Reject() | CodecError() if not (isinstance(error, UnknownTypeError) and retry.attempts > 1):
             return GiveUp(f"rejected: {error.reason}" if isinstance(error, Reject) else _text(error))
         case ExceptionGroup(exceptions=[Outcome() as decision]):
             # Said inside a task group of the handler's.

@@ -110,6 +110,7 @@ DECLARING: Mapping[Callable[..., object], Mapping[str, tuple[object, ...]]] = {
         "name": (5, None),
         "envelope": (5, CloudEvents),
         "check_schema": FLAG,
+        "unknown_types": (5, Retry),
     },
     Bus("shop").observe: {"observer": (5, Observer)},
     an_event: {

@@ -192,7 +192,7 @@ async def test_later_gives_the_message_back_for_as_long_as_it_says() -> None:
         (Outgoing(body="x", attributes={"busframe": b"\xff\xfe"}), "DecodeError: .* damaged"),
         (
             Outgoing(body="x", attributes={"busframe": '{"id":"1","type":"shop.unheard.of"}'}),
-            "UnknownMessageError: no handler for 'shop.unheard.of'",
+            "UnknownTypeError: no handler for 'shop.unheard.of'",
         ),
         (
             Outgoing(body='{"order":7}', attributes={"busframe": '{"id":"1","type":"shop.order.placed"}'}),
