@@ -239,6 +239,9 @@ class Sending:
                 return await self._send_to(other, message)
         except QueueNotFoundError:
             pass
+        except InvalidArgumentError:
+            if self._owners.known(kind) is not None:  # else it is not known to be there
+                raise
         raise QueueNotFoundError(
             f"{kind.name} has no owner yet: its queue {queue} is made when a program that handles it connects"
         ) from error
