@@ -51,6 +51,7 @@ MESSAGE_ACTIONS: Final = frozenset(
 """The actions of SQS that programs call all the time. As with the bus, all others always arrive."""
 
 _BROKER: Final = MESSAGE_ACTIONS | {"send", "receive", "settle", "extend"}
+_RECEIVES: Final = frozenset(("receive", "ReceiveMessage"))
 _TAKES_EFFECT: Final = frozenset((NetFault.LOST_ANSWER, NetFault.TIMEOUT))
 TIMEOUT_S: Final = 30.0
 """How long a client waits for an answer that does not come, as boto3 is set here."""
@@ -191,6 +192,22 @@ class NodeBackend:
         incarnation, world = self._incarnation, self._world
         if incarnation.severed:
             await self._require_alive()
+        if operation in _RECEIVES:
+            return await self._call(operation, place, call, error_of)
+        world.under_way += 1
+        try:
+            return await self._call(operation, place, call, error_of)
+        finally:
+            world.under_way -= 1
+
+    async def _call(
+        self,
+        operation: str,
+        place: str,
+        call: Callable[[], Awaitable[R]],
+        error_of: Callable[[str, str, NetFault], Exception] | None,
+    ) -> R:
+        incarnation, world = self._incarnation, self._world
         if world.ask is None and not self._paused_until_us:
             return await call()
         key = (self._node, operation, world.nth(operation, self._node))

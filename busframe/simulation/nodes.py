@@ -73,7 +73,7 @@ class Node:
 
     def __init__(self, world: World, name: str, program: Program, *, mortal: bool = True) -> None:
         self.name = name
-        self.failures: list[Exception] = []
+        self.failures: list[BaseException] = []
         self._world = world
         self._program = program
         self._mortal = mortal
@@ -156,10 +156,11 @@ class Node:
                 except BaseException as error:
                     if incarnation.severed and not isinstance(error, anyio.get_cancelled_exc_class()):
                         pass  # Nobody is left to see it.
-                    elif isinstance(error, Exception):
-                        self.failures.append(error)
+                    elif _is_its_own(error):
+                        alone = _alone(error)
+                        self.failures.append(alone)
                         incarnation.end = "failed"
-                        world.note("failed", self.name, text=repr(error))
+                        world.note("failed", self.name, text=repr(alone))
                     else:
                         raise
                 self._lives_now = False
@@ -173,6 +174,24 @@ class Node:
         self._restart_now = anyio.Event()
         with anyio.move_on_after((RESTART_US if drawn is None else max(drawn, 0)) / _SECOND_US):
             await self._restart_now.wait()
+
+
+def _alone(error: BaseException) -> BaseException:
+    """An error without the groups around it that hold nothing else."""
+    while isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        if len(group.exceptions) > 1:
+            return group
+        error = group.exceptions[0]
+    return error
+
+
+def _is_its_own(error: BaseException) -> bool:
+    """Whether it ends this program and no other: SystemExit ends a process, and here a node is one."""
+    if isinstance(error, BaseExceptionGroup):
+        parts = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return all(_is_its_own(part) for part in parts)
+    return isinstance(error, Exception | SystemExit)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import anyio
 
+from busframe.errors import InvalidArgumentError
 from busframe.simulation.asyncio_loop import STEPS_MAX, SimLoop
 from busframe.simulation.schedule import Schedule, Trace
 from busframe.simulation.sealing import sealed
@@ -42,6 +43,12 @@ class Conditions:
     seed: int = 0
     threads: Threads = "forbid"
     steps_max: int = STEPS_MAX
+
+    def __post_init__(self) -> None:
+        if self.backend not in ("asyncio", "trio"):
+            raise InvalidArgumentError("backend", self.backend, "'asyncio' or 'trio'")
+        if self.threads not in ("forbid", "inline"):
+            raise InvalidArgumentError("threads", self.threads, "'forbid' or 'inline'")
 
 
 CALM: Final = Conditions()

@@ -6,6 +6,7 @@ import json
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cached_property, partial
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
@@ -24,7 +25,7 @@ from busframe.simulation.verdicts import DeadLetter, Outcome, Violation
 from busframe.simulation.world import acting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Iterable, Sequence
 
     from busframe.backend import Backend
     from busframe.config import BackendUrl
@@ -44,6 +45,9 @@ _SECOND_US: Final = 1_000_000
 LOOK_EVERY_S: Final = 1.0
 HOSTILE_S: Final = 60.0
 """How long the adversary goes on after a scenario has sent everything: two leases of thirty seconds."""
+
+DEAD_STILL_S: Final = 300.0
+"""How long a dead-letter queue that somebody receives from must stay as full as it is to be left alone."""
 
 QUIET_S: Final = 3_600.0
 """How long a world may take to come to rest, unless the scenario says so: an hour of virtual time costs nothing."""
@@ -65,6 +69,9 @@ class Sim:
         self._checks: list[Check] = []
         self._sometimes: dict[str, bool] = {}
         self._states: dict[str, object] = {}
+        self._unrest = ""
+        self._dead_seen: dict[QueueName, int] = {}
+        self._dead_since_us = 0
         self._dead_expected: set[Hashable] | None = None
         self._keys_of: Callable[[str], Collection[Hashable]] = keys_in_body
         self._self = Incarnation(world, "test", 1, is_scenario=True)
@@ -238,12 +245,25 @@ class Sim:
         """
         self._dead_expected = (self._dead_expected or set()) | set(keys) if keys else set()
 
-    async def quiesce(self, *, hostile_s: float = HOSTILE_S, within_s: float = QUIET_S) -> None:
+    async def quiesce(
+        self,
+        *,
+        hostile_s: float = HOSTILE_S,
+        within_s: float = QUIET_S,
+        until: Callable[[], object] | None = None,
+    ) -> None:
         """Let the world come to rest: the end of most scenarios.
 
         First everything goes on as it is for `hostile_s` seconds, so that the adversary has time to act on what was
-        sent. Then the world is calm, all nodes are up, and all queues but dead-letter queues should become empty. After
-        `within_s` more seconds that is given up, and `nothing_left` says what is left. Then all nodes are stopped.
+        sent. Then the world is calm, all nodes are up, and all queues but dead-letter queues should become empty, and
+        no call of a node be under way. A dead-letter queue that a node receives from is waited for, too, as long as
+        that gets anywhere. After `within_s` more seconds that is given up, and `nothing_left` says what is left. Then
+        all nodes are stopped.
+
+        Args:
+            hostile_s: virtual seconds, 0 or more.
+            within_s: virtual seconds, 0 or more.
+            until: what must be true besides, such as that an outbox is empty: a function of nothing, async or not.
         """
         await runtime.sleep(hostile_s)
         self._world.calm_down()
@@ -252,8 +272,10 @@ class Sim:
         # What a server missed to delete still comes back.
         await runtime.sleep(max((self._world.back_us - self._world.now_us()) / _SECOND_US + LOOK_EVERY_S, 0))
         with anyio.move_on_after(within_s):
-            while any((await self._left()).values()):
+            while not await self._rests(until):
                 await runtime.sleep(LOOK_EVERY_S)
+        if until is not None and not await _is_true(until):
+            self._unrest = f"quiesce(until={until.__qualname__}) was not true after {within_s:g} s of calm"
         for node in self._world.nodes:
             node.retire()
         for node in self._world.nodes:
@@ -278,6 +300,7 @@ class Sim:
         outcome = Outcome.of(self._world.record.entries)
         outcome.states = dict(self._states)
         outcome.left = await self._left()
+        outcome.unrest = self._unrest
         backend = self._world.backend
         dead: list[tuple[QueueName, Peeked]] = []
         for queue in await self._dead_queues():
@@ -338,6 +361,19 @@ class Sim:
             for node in self._world.nodes
             for error in node.failures
         ]
+
+    async def _rests(self, until: Callable[[], object] | None) -> bool:
+        """Whether nothing is left to do."""
+        world = self._world
+        if world.under_way or any((await self._left()).values()):
+            return False
+        if until is not None and not await _is_true(until):
+            return False
+        worked_on = [queue for queue in await self._dead_queues() if queue in world.received_from]
+        dead = world.left(worked_on)
+        if dead != self._dead_seen:
+            self._dead_seen, self._dead_since_us = dead, world.now_us()
+        return not dead or world.now_us() - self._dead_since_us >= DEAD_STILL_S * _SECOND_US
 
     async def _left(self) -> dict[str, int]:
         backend = self._world.backend
@@ -406,6 +442,11 @@ def _running() -> Sim:
 async def _serve(bus: Bus, _: Incarnation) -> None:
     async with bus.connect(Sim.url) as live:
         await live.serve()
+
+
+async def _is_true(condition: Callable[[], object]) -> bool:
+    found = condition()
+    return bool(await cast("Awaitable[object]", found) if isawaitable(found) else found)
 
 
 def keys_in_body(body: str) -> Collection[Hashable]:

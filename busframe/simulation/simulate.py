@@ -117,6 +117,9 @@ def simulate(
     name = name or scenario.__name__
     if said.replay is not None:
         return _replay(scenario, said.replay, name, said, checks=checks, threads=threads)
+    _require_known("backend", backend, ("asyncio", "trio", "both"))
+    _require_known("threads", threads, ("forbid", "inline"))
+    _require_known("determinism", determinism, ("first", "always", "off"))
     known = _profile(said.choose_profile(profile))
     backend = said.backend or backend
     backends: Sequence[Backend] = ("asyncio", "trio") if backend == "both" else (backend,)
@@ -276,6 +279,12 @@ class _Search:
             text = f"never true in {tried} runs: {', '.join(never)}; the simulation may be trying nothing"
             calm.violations.append(Violation(check="vacuous", text=text))
             self._fail(calm, None, passed=tried)
+
+
+def _require_known(parameter: str, value: object, allowed: Sequence[str]) -> None:
+    """What is not known would be taken for something else, and the search would try that."""
+    if value not in allowed:
+        raise InvalidArgumentError(parameter, value, f"one of {', '.join(allowed)}")
 
 
 def _profile(profile: str | Profile) -> Profile:

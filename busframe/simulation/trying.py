@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
 from busframe.simulation.errors import SimulationError, SimulationEscapeError
 from busframe.simulation.escapes import hearing
 from busframe.simulation.nodes import breakable_shields
+from busframe.simulation.places import is_library
 from busframe.simulation.running import Conditions, run_in_virtual_time
 from busframe.simulation.sim import Sim, entered
 from busframe.simulation.verdicts import DEFAULT_CHECKS, Outcome, Violation, raised_text
@@ -18,8 +20,9 @@ from busframe_emulator.delivery.choosers import Adversary, Recording, Scripted
 from busframe_emulator.delivery.scripts import Script
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+    from busframe.simulation.nodes import Node
     from busframe.simulation.record import Entry
     from busframe.simulation.running import Backend
     from busframe.simulation.schedule import Trace
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     Scenario = Callable[[Sim], Awaitable[object]]
 
 NO_SCRIPT: Final = Script()
+_BUSFRAME: Final = str(Path(__file__).parents[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +143,12 @@ def _try(
     scripted: Scripted | None = None,
 ) -> Run:
     raised: list[Violation] = []
+    nodes: list[Sequence[Node]] = []
 
     async def main() -> None:
         async with open_world(chooser, seed=run.seed, scripted=scripted) as world, entered(Sim(world)) as sim:
             run.entries, run.bodies = world.record.entries, world.bodies
+            nodes.append(world.nodes)
             try:
                 with breakable_shields():
                     await setting.scenario(sim)
@@ -170,6 +176,8 @@ def _try(
             run_in_virtual_time(main, conditions, trace=trace)
         except SimulationError as error:
             raised.append(Violation(check=type(error).__name__, text=str(error)))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - found, as what a check finds
+            raised.append(_ended_by(error, nodes))
         finally:
             logging.disable(logs_from)
         if heard:
@@ -180,3 +188,31 @@ def _try(
     # What was raised explains what is wrong with the rest.
     run.violations[:0] = raised
     return run
+
+
+def _ended_by(error: BaseException, nodes: Iterable[Sequence[Node]]) -> Violation:
+    """What to say of an error that ended the whole run: no node that fails should be able to."""
+    first = error
+    while isinstance(first, BaseExceptionGroup):
+        first = cast("BaseExceptionGroup[BaseException]", first).exceptions[0]
+    failed = [(node.name, node.failures[-1]) for one in nodes for node in one if node.failures]
+    name, cause = failed[-1] if failed else ("the program", first)
+    text = f"{name} raised {cause!r}{_where(cause)}, and the run could not go on"
+    if isinstance(first, RuntimeError) and "cancel scope" in str(first).lower():
+        text += (
+            "\ncancel scopes and task groups are to be left in the opposite order in which they were entered; "
+            "`async with delivery` holds one: entered inside of move_on_after or fail_after, it must be left there"
+        )
+    return Violation(check=f"{type(cause).__name__} in a node" if failed else type(cause).__name__, text=text)
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line of the program itself that an error came through."""
+    place = ""
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if not is_library(code.co_filename) and not code.co_filename.startswith(_BUSFRAME):
+            place = f" in {code.co_qualname} ({code.co_filename}:{traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    return place

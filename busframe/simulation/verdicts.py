@@ -60,6 +60,7 @@ class Outcome:
         moved_unrefused: of these, by key, those that the broker moved there although no receiver ever gave them back.
         unexpected: of the dead letters, those that the scenario does not expect.
         left: messages left in queues that are no dead-letter queues.
+        unrest: what else `Sim.quiesce` waited for in vain; empty if nothing.
         states: what `Sim.state` was told.
     """
 
@@ -70,6 +71,7 @@ class Outcome:
     moved_unrefused: Mapping[Hashable, Entry] = field(default_factory=dict["Hashable", "Entry"])
     unexpected: Sequence[DeadLetter] = ()
     left: Mapping[str, int] = field(default_factory=dict[str, int])
+    unrest: str = ""
     states: dict[str, object] = field(default_factory=dict[str, object])
 
     @classmethod
@@ -179,6 +181,8 @@ def nothing_left(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
     for queue, count in outcome.left.items():
         if count:
             yield Violation(check="nothing_left", text=f"{count} messages are left in {queue}", key=queue)
+    if outcome.unrest:
+        yield Violation(check="nothing_left", text=outcome.unrest)
 
 
 def no_dead_letters(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:

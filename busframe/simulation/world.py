@@ -52,6 +52,8 @@ class World:
         checks: whether the broker keeps the contract; it always should.
         ask: the chooser's `ask`; None once the world is calm.
         back_us: when the last message is back that was deleted, and not everywhere.
+        under_way: calls of nodes that have not come back, but for those that wait for messages.
+        received_from: the queues that nodes got messages from.
         nodes: all that were started.
         escaped: the first handler that failed only of asking for what is not simulated.
     """
@@ -63,6 +65,8 @@ class World:
         self._outcomes: list[Outcomes[Any]] = []
         self.tasks = tasks
         self.back_us = 0
+        self.under_way = 0
+        self.received_from: set[str] = set()
         self.nodes: list[Node] = []
         self.escaped: Violation | None = None
         self.record = Record()
@@ -121,6 +125,8 @@ class World:
     def saw(self, node: str, kind: str, queue: QueueName, receipt: Receipt) -> None:
         """Write down who received or settled which delivery."""
         message, delivery = self.locate(queue, receipt)
+        if kind == "received":
+            self.received_from.add(queue)
         self.record.add(Entry(self.now_us(), "client", kind, node, queue, message, delivery))
 
     def locate(self, queue: QueueName, receipt: Receipt) -> tuple[int, int]:

@@ -1,0 +1,139 @@
+"""When a world has come to rest: a correct program must not be stopped in the middle of what it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from simulation.apps import ORDERS, send_surely
+
+from busframe.message import Acknowledge, Outgoing, QueueName
+from busframe.simulation import Sim, exactly_once, replay, simulate
+from busframe_emulator.delivery.scripts import Script
+
+if TYPE_CHECKING:
+    from busframe.simulation.nodes import Incarnation
+    from busframe.simulation.running import Backend
+
+DEAD = QueueName("orders-dead")
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    kind: Backend = request.param
+    return kind
+
+
+def test_a_call_of_a_node_that_stands_still_is_waited_for_although_all_queues_are_empty(backend: Backend) -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders")
+
+        async def late(me: Incarnation) -> None:
+            await me.backend.send(ORDERS, [Outgoing(body="late")])
+            await anyio.sleep_forever()
+
+        async def work(me: Incarnation) -> None:
+            while True:
+                for received in await me.backend.receive(ORDERS, limit=1, wait_s=20, lease_s=30):
+                    sim.effect(received.body)
+                    await me.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt)])
+
+        sim.node("late", late)
+        sim.node("worker", work)
+        sim.accepted("late")
+        await sim.quiesce()
+
+    run = replay(scenario, Script([("node.pause", ("late", "send", 1), 80_000_000)]), backend=backend)
+    assert not run.violations
+    assert [effect.at_us for effect in run.outcome.effects["late"]] == [80_000_000]
+
+
+def test_a_program_that_works_on_dead_letters_is_waited_for() -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders", dead_letters=("orders-dead", 3))
+        sim.check(exactly_once)
+
+        async def move(me: Incarnation) -> None:
+            while True:
+                for received in await me.backend.receive(DEAD, limit=1, wait_s=20, lease_s=30):
+                    await anyio.sleep(25)
+                    sim.effect(received.body)
+                    await me.backend.settle(DEAD, [Acknowledge(receipt=received.receipt)])
+
+        for number in range(5):
+            await sim.backend.send(DEAD, [Outgoing(body=f"order {number}")])
+            sim.accepted(f"order {number}")
+        sim.node("mover", move)
+        await sim.quiesce()
+
+    assert simulate(scenario, seeds=1, profile="calm").seeds == 1
+
+
+def test_dead_letters_that_somebody_looks_at_and_leaves_alone_do_not_hold_up_the_end() -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders", dead_letters=("orders-dead", 3))
+        sim.expect_dead_letters()
+
+        async def look(me: Incarnation) -> None:
+            while True:
+                await me.backend.receive(DEAD, limit=1, wait_s=20, lease_s=30)
+
+        await sim.backend.send(DEAD, [Outgoing(body="order")])
+        sim.node("looker", look)
+        await sim.quiesce()
+        sim.state("ended", round(anyio.current_time()) < 1_000)
+
+    run = replay(scenario, Script())
+    assert not run.violations
+    assert run.outcome.states == {"ended": True}
+
+
+def test_what_a_scenario_waits_for_besides_is_waited_for_and_told_if_it_never_comes() -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders")
+        outbox = sim.store("outbox")
+        await outbox.put("order", 1)
+
+        async def relay(me: Incarnation) -> None:
+            while True:
+                await anyio.sleep(200)
+                if await outbox.get("order") is not None:
+                    await me.backend.send(ORDERS, [Outgoing(body="order")])
+                    await outbox.put("order", None)
+
+        async def work(me: Incarnation) -> None:
+            while True:
+                for received in await me.backend.receive(ORDERS, limit=1, wait_s=20, lease_s=30):
+                    sim.effect(received.body)
+                    await me.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt)])
+
+        sim.node("relay", relay)
+        sim.node("worker", work)
+        sim.accepted("order")
+        await sim.quiesce(until=lambda: not outbox.contents, within_s=within_s)
+
+    within_s = 3_600.0
+    assert not replay(scenario, Script()).violations
+    within_s = 60.0
+    checks = {one.check: one.text for one in replay(scenario, Script()).violations}
+    assert "was not true after 60 s of calm" in checks["nothing_left"]
+
+
+def test_what_is_sent_in_a_hostile_world_can_be_waited_for_by_an_async_condition(backend: Backend) -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders")
+        await send_surely(sim, "order")
+        sim.effect("order")
+
+        async def take(me: Incarnation) -> None:
+            for received in await me.backend.receive(ORDERS, limit=1, wait_s=20, lease_s=30):
+                await me.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt)])
+
+        async def is_empty() -> bool:
+            return not (await sim.backend.stats(ORDERS)).visible
+
+        sim.node("taker", take)
+        await sim.quiesce(until=is_empty)
+
+    assert not replay(scenario, Script(), backend=backend).violations
