@@ -66,6 +66,8 @@ async def test_a_command_without_an_owner_is_refused_until_there_is_one(url: str
     async with Bus("web").connect(url) as web:
         with pytest.raises(QueueNotFoundError, match=r"shop\.print has no owner yet"):
             await web.send(Print("p1"))
+        with pytest.raises(QueueNotFoundError, match=r"shop\.print has no owner yet"):
+            await web.send(Print("p1"), delay_s=5)
         async with owner(seen, ordered=True).connect(url) as live, live.running():
             await web.send(Print("p2"))
             await until(lambda: seen == ["p2"])
