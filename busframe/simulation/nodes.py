@@ -179,10 +179,10 @@ class Node:
 def _alone(error: BaseException) -> BaseException:
     """An error without the groups around it that hold nothing else."""
     while isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        if len(group.exceptions) > 1:
-            return group
-        error = group.exceptions[0]
+        first, *more = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if more:
+            return error
+        error = first
     return error
 
 

@@ -198,7 +198,10 @@ def test_a_program_that_is_not_found_is_told_how_it_would_be(
 
 
 def test_a_loop_that_is_not_installed_is_named_with_its_extra(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("busframe.cli.running.find_spec", lambda _: None)
+    def find_spec(_: str) -> None:
+        return None
+
+    monkeypatch.setattr("busframe.cli.running.find_spec", find_spec)
     code, _, complaints = asked("run", "shop_app:bus", "--loop", "trio")
     assert code == MISUSED
     assert complaints == "busframe run: --loop trio needs the package 'trio': pip install 'busframe[trio]'\n"
