@@ -61,6 +61,10 @@ class Owners:
         self._found[kind.name] = there[0]
         return there[0]
 
+    def remember(self, kind: MessageType, queue: QueueName) -> None:
+        """Note that the queue took a command: those who may not ask need not try again each time."""
+        self._found[kind.name] = queue
+
     async def find_again(self, kind: MessageType, missing: QueueName) -> QueueName | None:
         """The queue after all, where the one that was found before is missing; None if there is no other."""
         self._found.pop(kind.name, None)

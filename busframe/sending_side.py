@@ -209,7 +209,7 @@ class Sending:
         try:
             queue = self._owners.known(kind) or await self._owners.find(kind)
             try:
-                sent = await self._send_to(queue, message)
+                sent = await self._send_to(kind, queue, message)
             except QueueNotFoundError as error:
                 sent = await self._send_to_another(kind, queue, message, error)
         except BusframeError:
@@ -225,9 +225,11 @@ class Sending:
         producing = Producing(operation="send", message_type=kind.name, destination=destination)
         return await self._watched(producing, lambda watching: self._send(command, options, watching))
 
-    async def _send_to(self, queue: QueueName, message: Written) -> Sent:
+    async def _send_to(self, kind: MessageType, queue: QueueName, message: Written) -> Sent:
         message.require_fits(queue)
-        return await self._sender.send(queue, message.for_queue(queue))
+        sent = await self._sender.send(queue, message.for_queue(queue))
+        self._owners.remember(kind, queue)
+        return sent
 
     async def _send_to_another(
         self, kind: MessageType, queue: QueueName, message: Written, error: QueueNotFoundError
@@ -236,7 +238,7 @@ class Sending:
         other = await self._owners.find_again(kind, queue)
         try:
             if other is not None:
-                return await self._send_to(other, message)
+                return await self._send_to(kind, other, message)
         except QueueNotFoundError:
             pass
         except InvalidArgumentError:

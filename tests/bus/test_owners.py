@@ -51,14 +51,20 @@ async def test_a_program_that_knows_no_owner_reaches_it(ordered: bool, url: str)
 async def test_an_owner_without_rights_to_ask_for_queues_is_reached_too(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def denied(*_: object) -> None:
+    asked: list[object] = []
+
+    async def denied(queue: object) -> None:
+        asked.append(queue)
         raise AccessDeniedError("not you")
 
     seen: list[str] = []
     async with owner(seen, ordered=True).connect(url) as live, live.running(), Bus("web").connect(url) as web:
         monkeypatch.setattr(web.backend_as(SqliteBackend), "describe", denied)
         await web.send(Print("p1"))
-        await until(lambda: seen == ["p1"])
+        before = len(asked)
+        await web.send(Print("p1"))
+        await until(lambda: seen == ["p1", "p1"])
+    assert len(asked) == before
 
 
 async def test_a_command_without_an_owner_is_refused_until_there_is_one(url: str) -> None:
