@@ -35,6 +35,7 @@ class _Held:
 
     Attributes:
         until_us: when its lease ends.
+        given_back: the broker has it again, although its holder has not heard that yet.
         settled: how it was given up: its entry.
         again: the delivery that came after it.
     """
@@ -43,6 +44,7 @@ class _Held:
     body: str
     until_us: int
     extended: bool = False
+    given_back: bool = False
     settled: Entry | None = None
     again: Entry | None = None
     blamed: bool = False
@@ -85,6 +87,8 @@ class _Fold:
             case "visibility_changed" if place in self._held and entry.until_us > entry.at_us:
                 self._held[place].until_us = entry.until_us
                 self._held[place].extended = True
+            case "visibility_changed" if place in self._held:
+                self._held[place].given_back = True
             case "acknowledged" | "released" if place in self._held:
                 self._settle(entry, self._held[place])
             case "effect":
@@ -102,7 +106,7 @@ class _Fold:
         body = self._bodies.get((entry.queue, entry.message), "")
         held = _Held(received=entry, body=body, until_us=self._until.get(place, entry.at_us))
         before = self._newest.get(place[:2])
-        if before is not None and before.settled is None:
+        if before is not None and before.settled is None and not before.given_back:
             before.again = entry
         self._newest[place[:2]] = self._held[place] = held
         mine = self._by_node.setdefault(entry.node, [])

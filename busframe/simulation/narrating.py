@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LINES_MAX: Final = 36
 _AROUND: Final = 2
+_END: Final = 6
 _BODY_LENGTH: Final = 60
 
 # What the broker did and what a node heard of it, in the same instant, are one thing to a reader.
@@ -78,13 +79,19 @@ def about(bodies: Mapping[tuple[str, int], str], violation: Violation) -> set[tu
     """Which messages a violation is about: those whose bodies name its key. None: all, since nothing tells."""
     if violation.key is None or isinstance(violation.key, bool):
         return None
-    # The last part of a key such as ("account", 3) is the one that tells messages apart.
-    key: object = violation.key
-    parts = cast("tuple[object, ...]", key) if isinstance(key, tuple) else (key,)
-    word = str(parts[-1]) if parts else ""
-    named = {place for place, body in bodies.items() if word and _names(body, word)}
+    keys = dict.fromkeys((violation.key, *(entry.key for entry in violation.entries if entry.key is not None)))
+    named = {place for key in keys for place in _naming(bodies, key)}
     named |= {(entry.queue, entry.message) for entry in violation.entries if entry.message}
     return named or None
+
+
+def _naming(bodies: Mapping[tuple[str, int], str], key: object) -> set[tuple[str, int]]:
+    """The messages whose bodies name a key: all parts of one such as ("account", 3); the last, where none names all."""
+    parts = [str(part) for part in (cast("tuple[object, ...]", key) if isinstance(key, tuple) else (key,))]
+    if not all(parts):
+        return set()
+    named = {place for place, body in bodies.items() if all(_names(body, part) for part in parts)}
+    return named or {place for place, body in bodies.items() if _names(body, parts[-1])}
 
 
 def relevant(lines: Iterable[Line], messages: set[tuple[str, int]] | None, key: object) -> list[Line]:
@@ -120,12 +127,16 @@ def shortened(lines: Sequence[Line], *, most: int = LINES_MAX) -> list[Line | in
 def _chosen(lines: Sequence[Line], most: int) -> set[int]:
     chosen: set[int] = set()
     marked = [index for index, line in enumerate(lines) if line.marks]
+    # A story that is marked all over must not lose its end to that.
+    chosen |= set(range(max(len(lines) - _END, 0), len(lines)))
     for around in (0, _AROUND):
         for index in marked:
             wanted = set(range(max(index - around, 0), min(index + around + 1, len(lines))))
             if len(chosen | wanted) <= most:
                 chosen |= wanted
-    rest = (index for index in range(len(lines)) if index not in chosen)
+    # How it began and how it ended: where something never came, the end is all there is to see.
+    both_ends = (index for pair in zip(range(len(lines)), reversed(range(len(lines))), strict=True) for index in pair)
+    rest = (index for index in dict.fromkeys(both_ends) if index not in chosen)
     return chosen | set(islice(rest, most - len(chosen)))
 
 
@@ -141,6 +152,11 @@ def written(lines: Iterable[Line | int], bodies: Mapping[tuple[str, int], str]) 
     ]
 
 
+def told(entry: Entry, bodies: Mapping[tuple[str, int], str]) -> str:
+    """One entry by itself, in one line."""
+    return " ".join(written([Line(0, entry, entry.until_us, ())], bodies)[0].split())
+
+
 def _text(line: Line, bodies: Mapping[tuple[str, int], str], *, width: int, place: int) -> str:
     entry = line.entry
     head = f"{entry.at_us / 1e6:>11.6f}  {entry.node or '(broker)':<{width}}  {entry.kind:<12} {_place(entry):<{place}}"
@@ -154,11 +170,11 @@ def details(line: Line, bodies: Mapping[tuple[str, int], str]) -> list[str]:
     more: list[str] = []
     if entry.delivery:
         more.append(f"delivery {entry.delivery}")
-    if line.until_us:
+    if line.until_us > entry.at_us:
         hides = "" if entry.kind in ("paused", "outage") else "hidden "
         more.append(f"{hides}until {line.until_us / 1e6:g}")
-    if entry.kind == "sent" and entry.message:
-        more.append(_short(bodies.get((entry.queue, entry.message), "")))
+    if entry.kind == "sent" and (body := bodies.get((entry.queue, entry.message))):
+        more.append(_short(body))
     if entry.key is not None:
         more.append(repr(entry.key))
     if entry.text:

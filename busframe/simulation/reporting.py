@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from busframe.simulation.deviations import describe, marks, why
-from busframe.simulation.narrating import about, narrate, relevant, shortened, written
+from busframe.simulation.narrating import about, narrate, relevant, shortened, told, written
 from busframe_emulator.delivery.scripts import Script
 
 if TYPE_CHECKING:
@@ -193,11 +193,9 @@ def _difference(failure: Failure) -> Iterator[str]:
         return
     for one, other in zip_longest(failure.smallest.entries, calm):
         if one != other:
-            here, there = (
-                written(narrate([entry], {}, {}), {})[0].strip() if entry else "its end" for entry in (one, other)
-            )
-            yield f"  first difference from the calm run: {' '.join(here.split())}"
-            yield f"    (calm: {' '.join(there.split())})"
+            here, there = (told(entry, failure.smallest.bodies) if entry else "its end" for entry in (one, other))
+            yield f"  first difference from the calm run: {here}"
+            yield f"    (calm: {there})"
             return
 
 

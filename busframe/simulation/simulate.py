@@ -5,19 +5,22 @@
     def test_checkout() -> None:
         simulate(checkout, seeds=200, profile="hostile")
 
-First the scenario runs in a calm world: what fails there needs no adversary. The first seed runs twice, and both runs
-must be the same to the step, or something outside the simulation decides. Then seed after seed.
+First the scenario runs in a calm world, twice: what fails there needs no adversary, and what differs is kept from one
+run to the next. The first seed runs twice, and both runs must be the same to the step, or something outside the
+simulation decides. Then seed after seed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal
 
 from busframe.errors import InvalidArgumentError
 from busframe.simulation.deviations import describe_all
 from busframe.simulation.errors import NondeterminismError
 from busframe.simulation.hazards import find_hazards
+from busframe.simulation.narrating import told
 from busframe.simulation.options import OtherReplayError, options
 from busframe.simulation.replaying import read_replay, replay
 from busframe.simulation.reporting import Failure, report
@@ -29,7 +32,7 @@ from busframe.simulation.verdicts import DEFAULT_CHECKS, Violation
 from busframe_emulator.delivery.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from busframe.simulation.options import Options
     from busframe.simulation.running import Backend
@@ -189,6 +192,8 @@ class _Search:
         self._calm = calm
         if calm.violations:
             self._fail(calm, None, passed=0)
+        if determinism != "off":
+            self._require_nothing_kept()
         deviations = tried = 0
         sometimes = dict.fromkeys(calm.sometimes, 0)
         unused = self._script
@@ -217,21 +222,41 @@ class _Search:
         return try_seed(self._setting, self._profile, seed, calm=calm, first=self._script, trace=trace)
 
     def _twice(self, seed: int, calm: Outcome) -> Run:
-        one, two = Trace(keep=True), Trace(keep=True)
-        run = self._try(seed, calm, one)
-        self._try(seed, calm, two)
-        if one.digest != two.digest:
+        return self._compared(f"seed {seed}", lambda trace: self._try(seed, calm, trace))
+
+    def _compared(self, which: str, run: Callable[[Trace], Run]) -> Run:
+        """Run twice, and make sure that both went the same way."""
+        traces = Trace(keep=True), Trace(keep=True)
+        one, two = (run(trace) for trace in traces)
+        difference = traces[0].difference(traces[1])
+        if difference is None and one.entries != two.entries:
+            difference = _first_difference(one, two)
+        if difference is not None:
             raise NondeterminismError(
-                f"{self._name}, seed {seed}, went two ways, so something outside the simulation decides (a set ordered "
-                f"by address, a clock or chance taken before the run, state kept between runs); {one.difference(two)}"
+                f"{self._name}, {which}, went two ways, so something outside the simulation decides (state kept "
+                "between runs, such as a variable of a module; a set ordered by address; a clock or chance taken "
+                f"before the run); {difference}"
             )
-        return run
+        return one
+
+    def _require_nothing_kept(self) -> None:
+        """Run calmly once more: what the program keeps from one run to the next would be taken for a delivery bug."""
+        again = try_calmly(self._setting)
+        if again.entries != self._calm.entries:
+            raise NondeterminismError(
+                f"{self._name} in a calm world came to something else than at first, so it keeps something from one "
+                "run to the next, such as a variable of a module, which the scenario should make anew; or something "
+                "outside the simulation decides, such as a set ordered by address; "
+                + _first_difference(self._calm, again)
+            )
 
     def _fail(self, run: Run, calm: Outcome | None, *, passed: int) -> None:
         violation = run.violations[0]
         smallest, runs = run, 0
         if calm is not None and self._shrinks:
             smallest, runs = self._shrink(run, violation, calm)
+            if not smallest.fired:
+                self._require_nothing_kept()
         raise SimulationFailedError(
             Failure(
                 name=self._name,
@@ -279,6 +304,14 @@ class _Search:
             text = f"never true in {tried} runs: {', '.join(never)}; the simulation may be trying nothing"
             calm.violations.append(Violation(check="vacuous", text=text))
             self._fail(calm, None, passed=tried)
+
+
+def _first_difference(one: Run, two: Run) -> str:
+    for first, second in zip_longest(one.entries, two.entries):
+        if first != second:
+            ways = (told(entry, one.bodies) if entry else "its end" for entry in (first, second))
+            return "first difference: " + "; the other time: ".join(ways)
+    return "no difference in what was recorded"
 
 
 def _require_known(parameter: str, value: object, allowed: Sequence[str]) -> None:

@@ -84,9 +84,9 @@ class Run:
     unread: list[Entry] = field(default_factory=list["Entry"])
 
 
-def try_calmly(setting: Setting) -> Run:
+def try_calmly(setting: Setting, trace: Trace | None = None) -> Run:
     """Run in a calm world."""
-    return _try(setting, CALM, Run(seed=0), calm=None, trace=None)
+    return _try(setting, CALM, Run(seed=0), calm=None, trace=trace)
 
 
 def try_seed(

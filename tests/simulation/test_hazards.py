@@ -10,7 +10,7 @@ from bus.orders import PrintInvoice
 from simulation.apps import ORDERS, careful, send_orders
 
 from busframe import Bus
-from busframe.message import Acknowledge, Extension, Outgoing, Sent
+from busframe.message import Acknowledge, Extension, Outgoing, Release, Sent
 from busframe.simulation import SimulationFailedError, exactly_once, simulate
 
 if TYPE_CHECKING:
@@ -157,6 +157,17 @@ def test_a_bus_looks_at_the_outcomes_of_its_batches() -> None:
         await sim.quiesce()
 
     assert simulate(scenario, seeds=1, profile="calm").hazards == ()
+
+
+def test_a_delivery_that_is_given_back_is_not_worked_on_any_more() -> None:
+    async def handle(sim: Sim, me: Incarnation, received: Received) -> None:
+        if received.receive_count < 3:
+            await me.backend.settle(ORDERS, [Release(receipt=received.receipt)])
+        else:
+            sim.effect(received.body)
+            await settle(me, received)
+
+    assert "overlap" not in hazards_of(handle, workers=2)
 
 
 def test_the_report_of_a_failure_warns_of_hazards() -> None:

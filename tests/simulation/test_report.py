@@ -74,13 +74,39 @@ def test_what_the_broker_did_and_a_node_heard_at_once_is_one_line() -> None:
 
 @pytest.mark.parametrize(
     ("key", "shown"),
-    [("order 1", {1}), (("order", 1), {1, 3}), (10, {2}), (None, None), ("nowhere", None)],
+    [("order 1", {1}), (("order", 1), {1}), (("account", 1), {1, 3}), (10, {2}), (None, None), ("nowhere", None)],
 )
 def test_the_messages_of_a_key_are_those_whose_bodies_name_it(key: Hashable, shown: set[int] | None) -> None:
     bodies = {("orders", 1): '{"id": "order 1"}', ("orders", 2): '{"id": "order 10"}', ("orders", 3): '{"n": 1}'}
     violation = Violation(check="any", text="", key=key)
     messages = about(bodies, violation)
     assert (None if messages is None else {number for _, number in messages}) == shown
+
+
+def test_a_long_story_keeps_its_end_however_much_of_it_is_marked() -> None:
+    entries = [Entry(number, "app", "note", "test", text=f"line {number}") for number in range(500)]
+    for marked in ({}, dict.fromkeys(range(200), "refused")):
+        lines = written(shortened(narrate(entries, marked, {})), {})
+        assert len(lines) <= 40
+        assert "line 0" in lines[0]
+        assert [line.split()[-1] for line in lines[-6:]] == [str(number) for number in range(494, 500)]
+
+
+def test_a_report_about_two_keys_shows_the_messages_of_both_and_no_others() -> None:
+    bodies = {
+        ("q", number): f'{{"account": "{key[0]}", "n": {key[1]}}}' for number, key in enumerate(["a1", "b1", "a2"])
+    }
+    effects = tuple(Entry(number, "app", "effect", "w", key=("a", number)) for number in (2, 1))
+    violation = Violation(check="per_key_order", text="", key=("a", 1), entries=effects)
+    assert about(bodies, violation) == {("q", 0), ("q", 2)}
+
+
+def test_a_message_that_is_visible_at_once_is_not_called_hidden() -> None:
+    entries = [Entry(5, "broker", "sent", "", "q", 1, until_us=5), Entry(5, "broker", "sent", "", "q", 2, until_us=9)]
+    first, second = written(narrate(entries, {}, {}), {})
+    assert "hidden" not in first
+    assert "hidden until" in second
+    assert not first.rstrip().endswith(",")
 
 
 @pytest.mark.parametrize("site", list(SITES))

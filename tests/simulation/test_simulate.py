@@ -140,8 +140,21 @@ def test_two_runs_of_a_seed_that_differ_are_told_with_their_first_difference() -
         await anyio.sleep(len(lives))
         await send_orders(sim, 1)
 
-    with pytest.raises(NondeterminismError, match=r"step \d+: t="):
+    with pytest.raises(NondeterminismError, match=r"first difference: 1\.000000 .* the other time: 2\.000000 "):
         simulate(forgetful, seeds=1, checks=())
+
+
+def test_state_kept_between_runs_is_told_as_such_and_not_as_a_delivery_bug(backend: Backend) -> None:
+    seen: set[str] = set()
+
+    async def forgetting(sim: Sim) -> None:
+        await sim.queue("orders", dead_letters=("orders-dead", 50))
+        sim.node("worker", lambda me: work(sim, me, seen), count=2)
+        await send_orders(sim, 2)
+        await sim.quiesce()
+
+    with pytest.raises(NondeterminismError, match="keeps something from one run to the next"):
+        simulate(forgetting, backend=backend)
 
 
 def test_what_should_sometimes_be_true_and_never_is_makes_the_search_fail() -> None:
