@@ -333,6 +333,30 @@ class Peeks(Protocol):
         ...
 
 
+@runtime_checkable
+class Immediate(Protocol):
+    """A backend whose broker is in this process and answers without waiting: its calls as plain functions.
+
+    Each does what the method without `_now` in its name does, with the same checks, outcomes, errors and entries in the
+    ledger, and has done it when it returns. What stands around such a backend and does not have them is used without.
+
+    The bus makes no effort to save calls of it: what is sent goes out at once, each message by itself, in the task that
+    sends it. The bus sees to it that other tasks have their turn; nothing in here lets them.
+    """
+
+    def send_now(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
+        """See `Backend.send`."""
+        ...
+
+    def receive_now(self, queue: QueueName, *, limit: int, lease_s: float) -> Sequence[Received]:
+        """See `Backend.receive`: what it finds with `wait_s` 0."""
+        ...
+
+    def settle_now(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+        """See `Backend.settle`."""
+        ...
+
+
 class BackendFactory(Protocol):
     """What an entry point in the group `busframe.backends` must be."""
 

@@ -275,13 +275,22 @@ class Batcher(Generic[E, O]):
         except BusframeError as error:
             return (), error
         except Exception as error:  # noqa: BLE001 - a bug in a backend must not end the line for everybody
-            broken = BackendError(f"the backend failed in an unforeseen way: {error!r}", effect="unknown")
-            broken.__cause__ = error
-            return (), broken
+            return (), unforeseen(error)
         if len(outcomes) != len(entries):
-            accounted = f"the backend answered for {len(outcomes)} of {len(entries)} entries"
-            return (), UnavailableError(accounted, effect="unknown")
+            return (), unaccounted(len(outcomes), len(entries))
         return outcomes, None
+
+
+def unforeseen(error: Exception) -> BackendError:
+    """What the callers of a backend are told that raised something that its contract does not have."""
+    broken = BackendError(f"the backend failed in an unforeseen way: {error!r}", effect="unknown")
+    broken.__cause__ = error
+    return broken
+
+
+def unaccounted(outcomes: int, entries: int) -> BackendError:
+    """What they are told if a backend has not told the fate of each entry."""
+    return UnavailableError(f"the backend answered for {outcomes} of {entries} entries", effect="unknown")
 
 
 def _closed() -> BackendError:

@@ -12,13 +12,15 @@ import random as _random
 import socket
 import time
 from contextlib import asynccontextmanager, suppress
+from types import coroutine
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from anyio.abc import TaskGroup
 
@@ -53,6 +55,17 @@ def clock() -> Callable[[], float]:
     # What asyncio's own loops do, without a call of Python's for it; a virtual one has a method of its own.
     plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
     return time.monotonic if plain else loop.time
+
+
+def turns() -> Callable[[], Awaitable[None]]:
+    """What `anyio.lowlevel.checkpoint` does in the running event loop, for those who do it with every message."""
+    return anyio.lowlevel.checkpoint if _asyncio_loop() is None else _turn
+
+
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let the other tasks of asyncio's loop have a turn: all that `asyncio.sleep(0)` does."""
+    yield
 
 
 class Signal:

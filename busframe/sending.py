@@ -1,4 +1,8 @@
-"""Sends that are batched, repeated where that can help, and answered one by one."""
+"""Sends that are batched, repeated where that can help, and answered one by one.
+
+A backend that answers without waiting (`busframe.backend.Immediate`) is sent each message by itself, by the task that
+sends it: there is no call under way for others to gather behind, and a batch would cost more than it saves.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from busframe import runtime
-from busframe.batching import Batcher
-from busframe.errors import BackendError, ClosedError
+from busframe.backend import Immediate
+from busframe.batching import Batcher, unaccounted, unforeseen
+from busframe.errors import BackendError, BusframeError, ClosedError
 from busframe.headers import marked_again
 from busframe.limits import check_send
-from busframe.message import Failed, Outgoing, Sent, is_ordered
+from busframe.message import Outgoing, Sent, is_ordered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +40,9 @@ CALLS_MAX: Final = 4
 BATCHERS_MAX: Final = 1_000
 """With more queues than this, those with nothing under way are forgotten: reply queues come and go."""
 
+COPIES_MAX: Final = 32
+"""After so many copies sent in a row others have their turn."""
+
 FLUSH_S: Final = 5.0
 """How long a closing connection waits for sends under way: one call and its repetitions."""
 
@@ -52,6 +60,8 @@ class Sender:
 
     def __init__(self, backend: Backend, tasks: TaskGroup) -> None:
         self._backend = backend
+        self._immediate = backend if isinstance(backend, Immediate) else None
+        self._turn = runtime.turns()
         self._tasks = tasks
         self._batchers: dict[QueueName, Batcher[Outgoing, SendOutcome]] = {}
         self._under_way = 0
@@ -83,12 +93,13 @@ class Sender:
             check_send(self._backend.capabilities, queue, (message,))
         self._under_way += 1
         try:
-            batcher = self._batchers.get(queue) or self._context.run(self._open, queue)
-            try:
-                outcome = await batcher.submit(message)
-            except BackendError as whole:
-                outcome = Failed(error=whole)
-            return outcome if isinstance(outcome, Sent) else await self._repeat(queue, message, outcome.error)
+            if self._immediate is not None:
+                # Before the effect: cancelled here, it was surely not sent.
+                await self._turn()
+                outcome = self._sent_now(queue, message)
+            else:
+                outcome = await self._attempt(queue, message)
+            return outcome if isinstance(outcome, Sent) else await self._repeat(queue, message, outcome)
         finally:
             self._under_way -= 1
             if self._quiet is not None and not self._under_way:
@@ -110,19 +121,7 @@ class Sender:
                 check_send(self._backend.capabilities, queue, (message,))
         self._under_way += 1
         try:
-            begun = [
-                (batcher, batcher.begin(message))
-                for queue, message in copies
-                for batcher in (self._batchers.get(queue) or self._context.run(self._open, queue),)
-            ]
-            fates: list[Sent | BackendError] = []
-            for batcher, entry in begun:
-                try:
-                    outcome = await batcher.finish(entry)
-                except BackendError as whole:
-                    fates.append(whole)
-                else:
-                    fates.append(outcome if isinstance(outcome, Sent) else outcome.error)
+            fates = await (self._send_in_batches(copies) if self._immediate is None else self._send_in_turns(copies))
             if any(isinstance(fate, BackendError) and fate.retryable for fate in fates):
                 await self._repeat_each(copies, fates)
             return fates
@@ -130,6 +129,45 @@ class Sender:
             self._under_way -= 1
             if self._quiet is not None and not self._under_way:
                 self._quiet.set()
+
+    async def _send_in_batches(self, copies: Sequence[tuple[QueueName, Outgoing]]) -> list[Sent | BackendError]:
+        begun = [
+            (batcher, batcher.begin(message))
+            for queue, message in copies
+            for batcher in (self._batchers.get(queue) or self._context.run(self._open, queue),)
+        ]
+        fates: list[Sent | BackendError] = []
+        for batcher, entry in begun:
+            try:
+                outcome = await batcher.finish(entry)
+            except BackendError as whole:
+                fates.append(whole)
+            else:
+                fates.append(outcome if isinstance(outcome, Sent) else outcome.error)
+        return fates
+
+    async def _send_in_turns(self, copies: Sequence[tuple[QueueName, Outgoing]]) -> list[Sent | BackendError]:
+        fates: list[Sent | BackendError] = []
+        for index, (queue, message) in enumerate(copies):
+            if index % COPIES_MAX == 0:
+                await self._turn()
+            fates.append(self._sent_now(queue, message))
+        return fates
+
+    def _sent_now(self, queue: QueueName, message: Outgoing) -> Sent | BackendError:
+        assert self._immediate is not None  # noqa: S101 - the backend answers without waiting
+        try:
+            outcomes = self._immediate.send_now(queue, (message,))
+        except BackendError as whole:
+            return whole
+        except BusframeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug in a backend, as everywhere
+            return unforeseen(error)
+        if len(outcomes) != 1:
+            return unaccounted(len(outcomes), 1)
+        outcome = outcomes[0]
+        return outcome if isinstance(outcome, Sent) else outcome.error
 
     async def _repeat_each(
         self, copies: Sequence[tuple[QueueName, Outgoing]], fates: list[Sent | BackendError]
@@ -163,6 +201,8 @@ class Sender:
             batcher.close()
 
     async def _attempt(self, queue: QueueName, message: Outgoing) -> Sent | BackendError:
+        if self._immediate is not None:
+            return self._sent_now(queue, message)
         batcher = self._batchers.get(queue) or self._context.run(self._open, queue)
         try:
             outcome = await batcher.submit(message)

@@ -25,7 +25,7 @@ from busframe.group import DEFAULT_CONCURRENCY, names_of
 from busframe.message import queue_name
 from busframe.message_type import message_type
 from busframe.metrics import families, queue_families
-from busframe.observed_backend import ObservedBackend
+from busframe.observed_backend import observed
 from busframe.queue_names import dead_queue, source_of_dead
 from busframe.registry import Registry
 from busframe.samples import written
@@ -75,7 +75,7 @@ class Live(Sending):
         prepare: Callable[[Registry], Awaitable[None]] | None = None,
         observers: Observers | None = None,
     ) -> None:
-        watched = backend if observers is None else ObservedBackend(backend, observers)
+        watched = backend if observers is None else observed(backend, observers)
         super().__init__(registry, backend, recipients, Sender(watched, tasks), observers)
         self._backend = backend
         self._prepare = prepare

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 import anyio
+import anyio.lowlevel
 
 from busframe import runtime
 from busframe.backend import Capabilities, DeadLetters, QueueSpec, QueueStats
@@ -45,6 +46,7 @@ from busframe_emulator.engine.requests import (
     CreateQueue,
     Delete,
     DeleteQueue,
+    Deliveries,
     GetQueue,
     ListQueues,
     Outcomes,
@@ -139,11 +141,16 @@ class MemoryBackend:
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         """See `Backend.send`."""
+        outcomes = self.send_now(queue, batch)
+        await anyio.lowlevel.checkpoint()
+        return outcomes
+
+    def send_now(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
+        """See `busframe.backend.Immediate`."""
         check_send(self.capabilities, queue, batch)
         self.ledger.note("send")
         address = queue_address(queue)
         reply = self._ask(queue, Batch(queue=address, requests=[_send(address, message) for message in batch]))
-        await anyio.lowlevel.checkpoint()
         assert isinstance(reply, Outcomes)  # noqa: S101 - the engine's answer to a Batch
         return [
             Sent(message_id=MessageId(outcome.message_id), sequence=outcome.sequence)
@@ -161,13 +168,7 @@ class MemoryBackend:
         """See `Backend.receive`."""
         check_receive(self.capabilities, limit=limit, wait_s=wait_s, lease_s=lease_s)
         self.ledger.note("receive")
-        address = queue_address(queue)
-        request = Receive(
-            queue=address,
-            limit=limit,
-            wait_us=int(wait_s * _SECOND_US),
-            visibility_us=int(lease_s * _SECOND_US),
-        )
+        request = _receive(queue, limit, wait_s, lease_s)
         self._require_open()
         # Before the effect: from here on, cancellation is noticed only while there is nothing to take.
         await anyio.lowlevel.checkpoint()
@@ -177,12 +178,26 @@ class MemoryBackend:
             raise _call_error(queue, error) from error
         return [_received(delivery) for delivery in deliveries]
 
+    def receive_now(self, queue: QueueName, *, limit: int, lease_s: float) -> Sequence[Received]:
+        """See `busframe.backend.Immediate`."""
+        check_receive(self.capabilities, limit=limit, wait_s=0, lease_s=lease_s)
+        self.ledger.note("receive")
+        reply = self._ask(queue, _receive(queue, limit, 0, lease_s))
+        assert isinstance(reply, Deliveries)  # noqa: S101 - the engine's answer to a Receive that does not wait
+        return [_received(delivery) for delivery in reply.deliveries]
+
     async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
         """See `Backend.settle`."""
+        outcomes = self.settle_now(queue, batch)
+        await anyio.lowlevel.checkpoint()
+        return outcomes
+
+    def settle_now(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+        """See `busframe.backend.Immediate`."""
         check_settle(self.capabilities, batch)
         self.ledger.note("settle")
         address = queue_address(queue)
-        return await self._settle(
+        return self._settle(
             queue,
             [
                 Delete(queue=address, receipt=entry.receipt)
@@ -199,17 +214,18 @@ class MemoryBackend:
         check_extend(self.capabilities, batch)
         self.ledger.note("extend")
         address = queue_address(queue)
-        return await self._settle(
+        outcomes = self._settle(
             queue,
             [
                 ChangeVisibility(queue=address, receipt=entry.receipt, visibility_us=int(entry.lease_s * _SECOND_US))
                 for entry in batch
             ],
         )
-
-    async def _settle(self, queue: QueueName, requests: Sequence[Delete | ChangeVisibility]) -> list[SettleOutcome]:
-        reply = self._ask(queue, Batch(queue=queue_address(queue), requests=requests))
         await anyio.lowlevel.checkpoint()
+        return outcomes
+
+    def _settle(self, queue: QueueName, requests: Sequence[Delete | ChangeVisibility]) -> list[SettleOutcome]:
+        reply = self._ask(queue, Batch(queue=queue_address(queue), requests=requests))
         assert isinstance(reply, Outcomes)  # noqa: S101 - the engine's answer to a Batch
         return [
             Failed(error=_settle_error(outcome)) if isinstance(outcome, SqsError) else _SETTLED
@@ -342,6 +358,10 @@ def _send(address: QueueAddress, message: Outgoing) -> Send:
         message.group,
         message.deduplication_id,
     )
+
+
+def _receive(queue: QueueName, limit: int, wait_s: float, lease_s: float) -> Receive:
+    return Receive(queue_address(queue), limit, int(wait_s * _SECOND_US), int(lease_s * _SECOND_US))
 
 
 def _attributes(handed_on: Mapping[str, MessageAttribute] | None) -> Mapping[str, str | bytes]:

@@ -9,8 +9,6 @@ it. A worker that takes a message calls the next worker if more are waiting, bef
 handlers is run by one or two workers, and one that waits for something holds up nobody. A worker whose lease is lost is
 cancelled out of that handler only; one whose handler has changed a context variable is replaced, so that no message
 sees what another left behind.
-
-Above 400 lines, since polling, handling and giving back work on one state: what is in hand.
 """
 
 from __future__ import annotations
@@ -21,11 +19,10 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
 import anyio
-import anyio.lowlevel
 
 from busframe import runtime
-from busframe._consume.bounds import LOOK_S
 from busframe._consume.concluding import Concluder
+from busframe._consume.fetching import Fetcher
 from busframe._consume.health import consumer_health
 from busframe._consume.holding import Holding
 from busframe._consume.in_hand import InHand
@@ -34,13 +31,11 @@ from busframe._consume.lanes import Lanes
 from busframe._consume.leases import Lease, LeaseKeeper
 from busframe._consume.opening import Opener
 from busframe._consume.polling import Polling
-from busframe._consume.polls import PollCount
 from busframe._consume.settling import Settler
-from busframe._consume.telling import about, handled, handling, log_fields, outcome_of, poll_failed
+from busframe._consume.telling import about, handled, handling, log_fields, outcome_of
 from busframe._consume.verdict import GivenBack, judge
 from busframe.crew import Crew
 from busframe.delivery import enter_delivery
-from busframe.errors import BusframeError, UnavailableError
 from busframe.message import Acknowledge, is_ordered
 from busframe.observing import LeaseLost
 from busframe.observing import Received as ReceivedEvent
@@ -59,12 +54,6 @@ if TYPE_CHECKING:
     from busframe.message import Received
     from busframe.observing import Observers, Watching
     from busframe.sending import Sender
-
-WAIT_S: Final = 20.0
-"""How long a poll waits for messages: as long as SQS allows, since a poll that brings nothing costs as much."""
-
-OVERDUE_S: Final = 15.0
-"""A poll that has not come back so long after its wait is given up: its connection is gone and nobody said so."""
 
 LAST_WORDS_S: Final = 5.0
 """How long giving messages back may take after their handlers were cancelled."""
@@ -108,9 +97,15 @@ class Consumer:
         self._worker_called = False
         self._polls = anyio.CancelScope()
         self._polling = Polling()
-        self._most = min(backend.capabilities.receive_entries_max, group.concurrency)
-        self._poll_count = PollCount(self._most)
-        self._polls_beside = 0
+        self._fetcher = Fetcher(
+            backend,
+            group,
+            in_hand=self._in_hand,
+            bounds=bounds,
+            polling=self._polling,
+            admit=self._admit,
+            observers=observers,
+        )
         self._drain = anyio.CancelScope()
         self._interrupt: BaseException | None = None
 
@@ -176,101 +171,28 @@ class Consumer:
             self._leases = LeaseKeeper(self._backend, self._queue, self._group.lease_s, services)
             services.start_soon(self._leases.run)
             self._clock = runtime.clock()
+            self._turn = runtime.turns()
             async with anyio.create_task_group() as workers:
                 enter_delivery(None)
                 enter_trace(None)
                 self._context = copy_context()
                 self._workers = Crew(workers, self._work, members_max=self._group.concurrency)
                 with self._polls:
-                    await self._poll()
+                    await self._fetcher.run()
                 self._polling.stop()
                 services.start_soon(self._give_back_unbegun)
                 with self._drain:
                     self._drain.deadline = runtime.now_s() + self._drain_s
                     await self._in_hand.wait_until_empty()
                 workers.cancel_scope.cancel()
+            self._settler.flush()
             with anyio.move_on_after(LAST_WORDS_S):
                 await self._in_hand.wait_until_empty()
             services.cancel_scope.cancel()
         if self._interrupt is not None:
             raise KeyboardInterrupt from self._interrupt
 
-    # --- polling ----------------------------------------------------------------------------------------------------
-
-    async def _poll(self) -> None:
-        """Receive until cancelled, whatever errors there are."""
-        capabilities = self._backend.capabilities
-        wait_s = self._bounds.wait_s(min(capabilities.wait_s_max, WAIT_S), exact=capabilities.exact_stats)
-        # The others do not wait for long: when a rush is over they hold up places here, and connections.
-        self._beside_wait_s = min(wait_s, LOOK_S)
-        async with anyio.create_task_group() as self._beside:
-            while True:
-                places = await self._in_hand.reserve(self._most)
-                if self._polling.failures:
-                    await runtime.sleep(max(0.0, self._polling.due_s - self._clock()))
-                self._poll_beside()
-                await self._poll_once(places, wait_s)
-
-    def _poll_beside(self) -> None:
-        """Have as many more polls made as are wanted and find room for all they can bring."""
-        while (
-            self._polls_beside + 1 < self._poll_count.wanted
-            and not self._polling.failures
-            and self._in_hand.reserve_beside(self._most, self._backend.capabilities.message_bytes_max)
-        ):
-            self._polls_beside += 1
-            self._beside.start_soon(self._poll_once_beside)
-
-    async def _poll_once_beside(self) -> None:
-        await self._poll_once(self._most, self._beside_wait_s)
-        self._polls_beside -= 1
-        self._poll_beside()
-
-    async def _poll_once(self, places: int, wait_s: float) -> None:
-        """Receive into the places reserved for it."""
-        lent = await self._bounds.borrow(places)
-        asked_s = self._clock()
-        try:
-            self._admit(batch := await self._receive(lent, wait_s), asked_s)
-            self._poll_count.came_back(lent, len(batch), self._clock() - asked_s)
-        except Exception as error:  # noqa: BLE001 - a consumer that stops of an error loses its queue
-            self._back_off(error, asked_s)
-        finally:
-            self._in_hand.unreserve(places)
-
-    async def _receive(self, lent: int, wait_s: float) -> Sequence[Received]:
-        bounds, activity, taken = self._bounds, self._bounds.activity, 0
-        try:
-            with anyio.move_on_after(wait_s + OVERDUE_S):
-                batch = await self._backend.receive(self._queue, limit=lent, wait_s=wait_s, lease_s=self._group.lease_s)
-                taken = len(batch)
-                if not batch and self._in_hand.idle and not self._polls_beside:
-                    bounds.found_nothing(self, activity)
-                return batch
-        finally:
-            bounds.take(lent, taken)
-        raise UnavailableError(f"no answer within {wait_s + OVERDUE_S:g} s")
-
-    def _back_off(self, error: Exception, asked_s: float) -> None:
-        """Have all polls wait."""
-        polling = self._polling
-        self._poll_count.failed()
-        if not polling.is_news(asked_s):
-            return
-        was = polling.state
-        wait_s = polling.bad(error, runtime.now_s(), runtime.random())
-        unforeseen = None if isinstance(error, BusframeError) else error
-        level = logging.CRITICAL if polling.state == "failed" != was else logging.WARNING
-        _log.log(
-            level,
-            "receiving from %s failed, %d in a row, %s, trying again in %.1f s: %r",
-            *(self._queue, polling.failures, polling.state, wait_s, error),
-            exc_info=unforeseen,
-            extra={**self._log_fields, "failures": polling.failures, "state": polling.state, "delay_s": wait_s},
-        )
-        self._bounds.failed(polling.failures, error)
-        if self._observers is not None:
-            self._observers.note(poll_failed(self._group, polling, wait_s, error))
+    # --- taking in hand ---------------------------------------------------------------------------------------------
 
     def _admit(self, batch: Sequence[Received], asked_s: float) -> None:
         """Take messages in hand, and have a worker called for those whose turn it is."""
@@ -317,6 +239,8 @@ class Consumer:
         """Handle messages until none waits. False if this task should not be used again."""
         self._worker_called = False
         enter_trace(None)
+        settler = self._settler
+        settler.flush()
         turns = 0
         while self._ready:
             with anyio.CancelScope() as scope:
@@ -324,12 +248,18 @@ class Consumer:
                     lease = self._ready.popleft()
                     if not self._worker_called:
                         self._call_worker()
+                        if not self._worker_called:
+                            settler.flush()  # nobody comes who would
                     fit = await self._handle(lease, scope)
                     if not (fit and self._is_unmarked()):
+                        settler.flush()
                         return False
                     turns += 1
                     if turns % TURNS_MAX == 0:
-                        await anyio.lowlevel.checkpoint()
+                        settler.flush()
+                        await self._turn()
+                    elif not self._ready:
+                        settler.flush()  # which may have made others ready
             if scope.cancelled_caught and not self._is_unmarked():
                 return False
         return True

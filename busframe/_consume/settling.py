@@ -1,4 +1,8 @@
-"""Tells the broker what became of messages: batched, and repeated while it can help."""
+"""Tells the broker what became of messages: batched, and repeated while it can help.
+
+A broker that answers without waiting (`busframe.backend.Immediate`) is told by whoever has settlements: a full batch at
+once, and what there is besides when a worker has nothing to do for the moment. No task is woken for that.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import anyio
 
 from busframe import runtime
 from busframe._consume.leases import Lease
+from busframe.backend import Immediate
 from busframe.batching import Batcher
 from busframe.errors import BackendError, UnavailableError
 from busframe.message import Acknowledge, Failed, Settled
@@ -43,10 +48,15 @@ class Settler:
         self._batcher = Batcher[Lease, "SettleOutcome"](
             tasks, self._call, entries_max=backend.capabilities.batch_entries_max, calls_max=CALLS_MAX
         )
-        self._post = self._batcher.post
+        self._immediate = backend if isinstance(backend, Immediate) else None
+        self._collected: list[Lease] = []
+        self._collected_max = backend.capabilities.batch_entries_max
+        self._post = self._batcher.post if self._immediate is None else self._collect
 
     def post(self, lease: Lease, settlement: Settlement, tell: Callable[[Lease, bool], None]) -> None:
         """Have one message settled, and `tell` whether the broker took it. Waits for nothing.
+
+        Who posts sees to it that `flush` is called soon.
 
         If it did not, the message comes again when its lease ends: at least once, never lost.
         """
@@ -66,11 +76,27 @@ class Settler:
             told.set()
 
         self.post(lease, settlement, tell)
+        self.flush()
         await told.wait()
         return taken
 
+    def flush(self) -> None:
+        """Let nothing wait that was posted and has not been on its way yet. Does nothing where calls are batched."""
+        while self._collected:
+            batch, self._collected = self._collected, []
+            self._learn(batch, self._ask_now(batch))
+
+    def _collect(self, lease: Lease) -> None:
+        self._collected.append(lease)
+        if len(self._collected) == self._collected_max:
+            self.flush()
+
     async def _call(self, batch: Sequence[Lease]) -> Sequence[SettleOutcome]:
         outcomes = await self._ask(batch)
+        self._learn(batch, outcomes)
+        return outcomes
+
+    def _learn(self, batch: Sequence[Lease], outcomes: Sequence[SettleOutcome]) -> None:
         again: list[Lease] = []
         for lease, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Settled):
@@ -83,27 +109,28 @@ class Settler:
                 self._give_up(lease, outcome.error)
         if again:
             self._tasks.start_soon(self._repeat, again)
-        return outcomes
 
     async def _ask(self, batch: Sequence[Lease]) -> Sequence[SettleOutcome]:
-        error: BackendError
         try:
             outcomes = await self._backend.settle(self._queue, [lease.settlement for lease in batch])
-        except BackendError as failed:
-            error = failed
-        except Exception as broken:  # noqa: BLE001 - whatever it is, every message has to be accounted for
-            error = BackendError(repr(broken), effect="unknown")
-        else:
-            if len(outcomes) == len(batch):
-                return outcomes
-            error = UnavailableError(f"the backend answered for {len(outcomes)} of {len(batch)} entries")
-        return [Failed(error=error)] * len(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, every message has to be accounted for
+            return _failed(batch, error)
+        return _accounted(batch, outcomes)
+
+    def _ask_now(self, batch: Sequence[Lease]) -> Sequence[SettleOutcome]:
+        assert self._immediate is not None  # noqa: S101 - the broker answers without waiting
+        try:
+            outcomes = self._immediate.settle_now(self._queue, [lease.settlement for lease in batch])
+        except Exception as error:  # noqa: BLE001 - as above
+            return _failed(batch, error)
+        return _accounted(batch, outcomes)
 
     async def _repeat(self, leases: Sequence[Lease]) -> None:
         """Post what failed once more, after a while."""
         await runtime.sleep(runtime.random() * FIRST_WAIT_S * 2 ** leases[0].tries)
         for lease in leases:
             self._post(lease)
+        self.flush()
 
     def _give_up(self, lease: Lease, error: BackendError) -> None:
         what = "acknowledged" if isinstance(lease.settlement, Acknowledge) else "released"
@@ -111,3 +138,16 @@ class Settler:
         text = "a message of %s could not be %s and may come again: %s"
         _log.warning(text, self._queue, what, error, extra=fields)
         lease.tell(lease, False)  # noqa: FBT003 - the form of `post`
+
+
+def _accounted(batch: Sequence[Lease], outcomes: Sequence[SettleOutcome]) -> Sequence[SettleOutcome]:
+    if len(outcomes) == len(batch):
+        return outcomes
+    text = f"the backend answered for {len(outcomes)} of {len(batch)} entries"
+    return _failed(batch, UnavailableError(text))
+
+
+def _failed(batch: Sequence[Lease], error: Exception) -> Sequence[SettleOutcome]:
+    if not isinstance(error, BackendError):
+        error = BackendError(repr(error), effect="unknown")
+    return [Failed(error=error)] * len(batch)

@@ -42,13 +42,20 @@ def reason_of(dead: Received) -> str:
 
 
 def fail_next(live: Live, method: str, errors: Sequence[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the next calls of a method of a connection's backend fail."""
+    """Have the next calls of a method of a connection's backend fail, in whichever form they are made."""
     backend = live.backend_as(MemoryBackend)
     working, left = getattr(backend, method), list(errors)
+    at_once = getattr(backend, f"{method}_now")
 
     async def call(*arguments: object, **options: object) -> object:
         if left:
             raise left.pop(0)
         return await working(*arguments, **options)
 
+    def call_now(*arguments: object, **options: object) -> object:
+        if left:
+            raise left.pop(0)
+        return at_once(*arguments, **options)
+
     monkeypatch.setattr(backend, method, call)
+    monkeypatch.setattr(backend, f"{method}_now", call_now)

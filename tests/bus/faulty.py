@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from busframe.backend import Immediate
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -79,3 +81,25 @@ class FaultyBackend:
 
     async def remove(self, queue: QueueName) -> None:
         await self.inner.remove(queue)
+
+
+class FaultyAtOnce(FaultyBackend):
+    """The same around a backend that answers without waiting, and one such itself."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        assert isinstance(inner, Immediate)
+        self._immediate = inner
+
+    def send_now(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
+        self._meet(f"send {queue}", len(batch))
+        self._meet("send", len(batch))
+        return self._immediate.send_now(queue, batch)
+
+    def receive_now(self, queue: QueueName, *, limit: int, lease_s: float) -> Sequence[Received]:
+        self._meet("receive", limit)
+        return self._immediate.receive_now(queue, limit=limit, lease_s=lease_s)
+
+    def settle_now(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+        self._meet("settle", len(batch))
+        return self._immediate.settle_now(queue, batch)

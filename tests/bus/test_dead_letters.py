@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from busframe.dead_letters import Buried
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("either_form")]
 
 
 @pytest.fixture

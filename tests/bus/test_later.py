@@ -168,15 +168,15 @@ async def test_if_it_cannot_be_sent_anew_it_is_given_back_and_not_lost() -> None
     async with running(bus) as live:
         backend = live.backend_as(MemoryBackend)
         await live.publish(OrderPlaced("o1"))
-        sending = backend.send
+        sending = backend.send_now
 
-        async def refuse(*_: object) -> None:
+        def refuse(*_: object) -> None:
             raise UnavailableError("no route", effect="none")
 
-        backend.send = refuse  # type: ignore[assignment,method-assign]
+        backend.send_now = refuse  # type: ignore[assignment,method-assign]
         try:
             await until(lambda: live.counts[BILLING].retried == 1)
         finally:
-            backend.send = sending  # type: ignore[method-assign]
+            backend.send_now = sending  # type: ignore[method-assign]
         await until(lambda: live.counts[BILLING].handled == 1)
     assert attempts == [1, 2]

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.lowlevel
 import pytest
+from bus.faulty import FaultyAtOnce
 from bus.orders import OrderPlaced
 from bus.virtual import BILLING, DEAD, connected, until
 
 from busframe import Bus, Delivery, Retry
+from busframe.backend import Immediate
 from busframe.errors import LeaseLostError, ThrottledError, UnavailableError
 from busframe.message import Failed, QueueName
 from busframe.simulation.running import Conditions, run_in_virtual_time
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from busframe.simulation.running import Backend
 
 ORDERED = QueueName("shop-billing.fifo")
+
+
+pytestmark = pytest.mark.usefixtures("either_form")
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -456,9 +461,19 @@ def test_settlements_that_fail_one_by_one_are_repeated_one_by_one(play: Callable
                 if len(again) > 1:
                     return await settle(queue, batch)
                 outcomes = await settle(queue, batch[2:])
-                return [*[Failed(error=ThrottledError("slow down"))] * 2, *outcomes]
+                return [*throttled, *outcomes]
 
+            def fail_some_now(queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+                assert isinstance(backend.inner, Immediate)
+                again.append(len(batch))
+                if len(again) > 1:
+                    return backend.inner.settle_now(queue, batch)
+                return [*throttled, *backend.inner.settle_now(queue, batch[2:])]
+
+            throttled = [Failed(error=ThrottledError("slow down"))] * 2
             backend.settle = fail_some  # type: ignore[method-assign]
+            if isinstance(backend, FaultyAtOnce):
+                backend.settle_now = fail_some_now  # type: ignore[method-assign]
             async with live.running():
                 await until(lambda: live.counts[BILLING].handled == 10)
             assert (await backend.stats(BILLING)).in_flight == 0

@@ -26,10 +26,13 @@ B = TypeVar("B", bound=FaultyBackend)
 BILLING = QueueName("shop-billing")
 DEAD = QueueName("shop-billing-dead")
 
+wrapping: type[FaultyBackend] = FaultyBackend
+"""What `connected` wraps the backend in; the fixture `either_form` sets it."""
+
 
 @asynccontextmanager
 async def connected(bus: Bus) -> AsyncGenerator[tuple[Live, FaultyBackend], None]:
-    async with connected_by(bus, FaultyBackend) as pair:
+    async with connected_by(bus, wrapping) as pair:
         yield pair
 
 
