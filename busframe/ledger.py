@@ -6,7 +6,7 @@ piece of work costs; a program shows what its day has cost.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ class Ledger:
     __slots__ = ("_calls", "_lock")
 
     def __init__(self) -> None:
-        self._calls: Counter[str] = Counter()
+        self._calls = defaultdict[str, int](int)
         self._lock = Lock()
 
     def note(self, action: str) -> None:
@@ -42,7 +42,7 @@ class Ledger:
     def total(self) -> int:
         """Calls so far, of all actions."""
         with self._lock:
-            return self._calls.total()
+            return sum(self._calls.values())
 
     def since(self, before: Mapping[str, int]) -> dict[str, int]:
         """Calls by action since `before`, an earlier value of `calls`; without the actions that were not called."""

@@ -27,6 +27,8 @@ def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Out
     bytes that is larger than any batch may be: where a backend takes it nevertheless (`message_bytes_max`), its body
     travels by another way.
     """
+    if len(batch) == 1 and _is_plain(batch[0]) and not is_ordered(queue):
+        return (batch[0].size_bytes,)
     _check_entries(capabilities, batch)
     ordered = is_ordered(queue)
     largest = min(capabilities.message_bytes_max, capabilities.batch_bytes_max)
@@ -48,6 +50,11 @@ def check_send(capabilities: Capabilities, queue: QueueName, batch: Sequence[Out
     if fitting > capabilities.batch_bytes_max:
         raise InvalidArgumentError("batch", fitting, f"at most {capabilities.batch_bytes_max} bytes in all")
     return sizes_bytes
+
+
+def _is_plain(message: Outgoing) -> bool:
+    """Tell whether nothing can be wrong with it on a queue without order, as with most: for calls of one message."""
+    return not message.delay_s and message.deduplication_id is None
 
 
 def check_receive(capabilities: Capabilities, *, limit: int, wait_s: float, lease_s: float) -> None:

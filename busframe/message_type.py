@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from busframe.checks import check_names, check_text, check_whole
 from busframe.errors import InvalidArgumentError
@@ -38,6 +38,7 @@ _NAME_LENGTH_MAX: Final = 75
 _ALIAS: Final = re.compile(r"[!-~]{1,256}")
 
 _MARK: Final = "__busframe_type__"
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 # What shows that a class is one whose instances JSON can be made of, and back.
 _KINDS_OF_CLASS: Final = (
@@ -133,9 +134,9 @@ def message_type(payload: type) -> MessageType:
     Raises:
         InvalidArgumentError: it was not declared. A subclass of a declared class is not.
     """
-    # By getattr, since untyped code may hand in a name or an instance in place of the class.
-    attributes: Mapping[str, object] = getattr(payload, "__dict__", {})
-    found = cast("MessageType | None", attributes.get(_MARK))
+    # Untyped code may hand in a name or an instance in place of the class.
+    attributes: Mapping[str, Any] = getattr(payload, "__dict__", _NOTHING)
+    found: MessageType | None = attributes.get(_MARK)
     if found is None:
         raise InvalidArgumentError("message type", payload, "a class declared with @event or @command")
     return found

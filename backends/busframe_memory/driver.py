@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _SECOND_US = 1_000_000
+_NEVER = float("inf")
 
 
 class _Parking:
@@ -48,7 +49,7 @@ class EngineDriver:
         # The loop's clock starts anywhere; messages carry times since 1970.
         self._clock = runtime.clock()
         self._epoch_us = int((runtime.wall_s() - self._clock()) * _SECOND_US)
-        self._planned_us: int | None = None
+        self._planned_us: float = _NEVER
         self._replan = anyio.Event()
 
     def now_us(self) -> int:
@@ -57,8 +58,10 @@ class EngineDriver:
 
     def apply(self, request: Request) -> Reply:
         """Ask the engine something that is answered at once."""
-        reply = self._engine.apply(self.now_us(), request)
-        self._settle()
+        engine = self._engine
+        reply = engine.apply(int(self._clock() * _SECOND_US) + self._epoch_us, request)
+        if engine.answers or engine.earliest_us < self._planned_us:
+            self._settle()
         return reply
 
     async def receive(self, request: Receive) -> Deliveries:
@@ -110,7 +113,8 @@ class EngineDriver:
         """Advance the engine whenever something is due. Runs until cancelled."""
         while True:
             self._replan = anyio.Event()
-            self._planned_us = due_us = self._engine.next_due()
+            due_us = self._engine.next_due()
+            self._planned_us = _NEVER if due_us is None else due_us
             if due_us is None:
                 await self._replan.wait()
                 continue
@@ -128,6 +132,6 @@ class EngineDriver:
                     parking.answer = answer
                     parking.answered.set()
         due_us = self._engine.next_due()
-        if due_us is not None and (self._planned_us is None or due_us < self._planned_us):
+        if due_us is not None and due_us < self._planned_us:
             self._planned_us = due_us
             self._replan.set()

@@ -244,7 +244,7 @@ class Consumer:
         turns = 0
         while self._ready:
             with anyio.CancelScope() as scope:
-                while self._ready and not scope.cancel_called:
+                while self._ready:
                     lease = self._ready.popleft()
                     if not self._worker_called:
                         self._call_worker()
@@ -260,6 +260,8 @@ class Consumer:
                         await self._turn()
                     elif not self._ready:
                         settler.flush()  # which may have made others ready
+                    if lease.lost:
+                        break  # the scope was cancelled with it, and so would be the next
             if scope.cancelled_caught and not self._is_unmarked():
                 return False
         return True
