@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from busframe.bus import Bus
+    from busframe.delivery import Delivery
     from busframe.group import Group, Handler
     from busframe.message import MessageId, QueueName
 
@@ -111,10 +112,17 @@ class Calls:
                 self._tell(function, call)
 
 
-def telling_escapes(bus: Bus, tell: Callable[[str, SimulationEscapeError], None]) -> Bus:
-    """A copy of a bus that tells which handler failed only of asking for what is not simulated.
+def telling_escapes(
+    bus: Bus, tell: Callable[[str, SimulationEscapeError], None], tell_error: Callable[[str, str, Delivery[Any]], None]
+) -> Bus:
+    """A copy of a bus that tells which handler failed only of asking for what is not simulated, and what others raised.
 
     To the bus it is a handler that fails as any does: it is tried again, and its message ends as a dead letter.
+
+    Args:
+        bus: whose handlers are called.
+        tell: is told of an escape, and whose it was.
+        tell_error: is told the handler's name, what came of the call, and of which delivery.
     """
 
     async def call(function: Callable[..., Awaitable[None]], payload: object, *more: object) -> None:
@@ -123,6 +131,8 @@ def telling_escapes(bus: Bus, tell: Callable[[str, SimulationEscapeError], None]
         except Exception as error:
             if (escape := _escape_in(error)) is not None:
                 tell(name_of(function), escape)
+            if (delivery := current_delivery()) is not None:
+                tell_error(name_of(function), f"{_came_of(error)}: {error!r}", delivery)
             raise
 
     return _with_calls_by(call, bus)

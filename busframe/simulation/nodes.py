@@ -181,7 +181,7 @@ def _alone(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         first, *more = cast("BaseExceptionGroup[BaseException]", error).exceptions
         if more:
-            return error
+            return cast("BaseException", error)
         error = first
     return error
 

@@ -20,6 +20,7 @@ from busframe.message import queue_name
 from busframe.simulation.calls import telling_escapes
 from busframe.simulation.inboxes import SharedInbox
 from busframe.simulation.nodes import Incarnation, Node
+from busframe.simulation.places import where_programs_wait
 from busframe.simulation.store import Store
 from busframe.simulation.verdicts import DeadLetter, Outcome, Violation
 from busframe.simulation.world import acting
@@ -70,6 +71,7 @@ class Sim:
         self._sometimes: dict[str, bool] = {}
         self._states: dict[str, object] = {}
         self._unrest = ""
+        self._waiting: list[str] = []
         self._dead_seen: dict[QueueName, int] = {}
         self._dead_since_us = 0
         self._dead_expected: set[Hashable] | None = None
@@ -130,7 +132,7 @@ class Sim:
             raise InvalidArgumentError("count", count, "1 or more")
         names = [f"{name}[{index}]" for index in range(count)] if count > 1 else [name]
         if isinstance(program, Bus):
-            program = partial(_serve, telling_escapes(program, self._world.tell_escape))
+            program = partial(_serve, telling_escapes(program, self._world.tell_escape, self._world.tell_error))
         nodes = [Node(self._world, one, program, mortal=mortal) for one in names]
         self._world.nodes += nodes
         for node in nodes:
@@ -271,9 +273,11 @@ class Sim:
             node.revive()
         # What a server missed to delete still comes back.
         await runtime.sleep(max((self._world.back_us - self._world.now_us()) / _SECOND_US + LOOK_EVERY_S, 0))
-        with anyio.move_on_after(within_s):
+        with anyio.move_on_after(within_s) as patience:
             while not await self._rests(until):
                 await runtime.sleep(LOOK_EVERY_S)
+        if patience.cancelled_caught:
+            self._waiting = where_programs_wait()
         if until is not None and not await _is_true(until):
             self._unrest = f"quiesce(until={until.__qualname__}) was not true after {within_s:g} s of calm"
         for node in self._world.nodes:
@@ -300,7 +304,7 @@ class Sim:
         outcome = Outcome.of(self._world.record.entries)
         outcome.states = dict(self._states)
         outcome.left = await self._left()
-        outcome.unrest = self._unrest
+        outcome.unrest, outcome.waiting = self._unrest, self._waiting
         backend = self._world.backend
         dead: list[tuple[QueueName, Peeked]] = []
         for queue in await self._dead_queues():

@@ -61,6 +61,7 @@ class Outcome:
         unexpected: of the dead letters, those that the scenario does not expect.
         left: messages left in queues that are no dead-letter queues.
         unrest: what else `Sim.quiesce` waited for in vain; empty if nothing.
+        waiting: where the programs' tasks were when it gave up.
         states: what `Sim.state` was told.
     """
 
@@ -72,6 +73,7 @@ class Outcome:
     unexpected: Sequence[DeadLetter] = ()
     left: Mapping[str, int] = field(default_factory=dict[str, int])
     unrest: str = ""
+    waiting: Sequence[str] = ()
     states: dict[str, object] = field(default_factory=dict[str, object])
 
     @classmethod
@@ -180,7 +182,10 @@ def nothing_left(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]:
     """All queues but dead-letter queues are empty once the world has been calm for long enough."""
     for queue, count in outcome.left.items():
         if count:
-            yield Violation(check="nothing_left", text=f"{count} messages are left in {queue}", key=queue)
+            text = f"{count} messages are left in {queue}"
+            if outcome.waiting:
+                text += "\nwhen they were given up, the programs' tasks were here:\n" + "\n".join(outcome.waiting)
+            yield Violation(check="nothing_left", text=text, key=queue)
     if outcome.unrest:
         yield Violation(check="nothing_left", text=outcome.unrest)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from busframe.delivery import Delivery
     from busframe.message import MessageId, QueueName, Receipt, Received
     from busframe.simulation.errors import SimulationEscapeError
     from busframe.simulation.nodes import Incarnation, Node
@@ -146,6 +147,20 @@ class World:
         node = acting.get().name
         text = f"the handler {handler} on {node} failed, and only because of the simulation: {escape}"
         self.escaped = self.escaped or Violation(check=type(escape).__name__, text=text)
+
+    def tell_error(self, handler: str, came: str, delivery: Delivery[Any]) -> None:
+        """A handler has not just returned: write down what it raised."""
+        incarnation = acting.get()
+        if not incarnation.severed:
+            message = self.ordinal(delivery.queue, delivery.message_id)
+            self.note(
+                "called",
+                incarnation.name,
+                queue=delivery.queue,
+                message=message,
+                delivery=delivery.attempt,
+                text=f"{handler}: {came}",
+            )
 
     def watch_outcomes(
         self, operation: str, node: str, queue: QueueName, outcomes: Sequence[T], *, entries_min: int = 2

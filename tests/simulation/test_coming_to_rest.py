@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from bus.orders import PrintInvoice
 from simulation.apps import ORDERS, send_surely
 
+from busframe import Bus, Delivery, Later
 from busframe.message import Acknowledge, Outgoing, QueueName
-from busframe.simulation import Sim, exactly_once, replay, simulate
+from busframe.simulation import Sim, SimulationFailedError, exactly_once, replay, simulate
 from busframe_emulator.delivery.scripts import Script
 
 if TYPE_CHECKING:
@@ -137,3 +139,56 @@ def test_what_is_sent_in_a_hostile_world_can_be_waited_for_by_an_async_condition
         await sim.quiesce(until=is_empty)
 
     assert not replay(scenario, Script(), backend=backend).violations
+
+
+def test_a_handler_that_waits_for_ever_is_told_by_its_place(backend: Backend) -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders")
+        turn = anyio.Lock()
+
+        async def waits_for_itself(me: Incarnation) -> None:
+            await me.backend.receive(ORDERS, limit=1, wait_s=20, lease_s=30)
+            async with anyio.create_task_group() as tasks:
+
+                async def inner() -> None:
+                    async with turn:
+                        await sim.store("never").get("x")
+
+                async with turn:
+                    tasks.start_soon(inner, name="inner task")
+                    await anyio.sleep_forever()
+
+        sim.node("worker", waits_for_itself, mortal=False)
+        await send_surely(sim, "order")
+        await sim.quiesce(within_s=100)
+
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(scenario, seeds=1, backend=backend)
+    lines = str(caught.value).splitlines()
+    assert lines[1] == "  1 messages are left in orders"
+    waiting = [line for line in lines[3:] if "test_coming_to_rest.py:" in line]
+    assert any("inner task: " in line for line in waiting)
+    assert any("waits_for_itself" in line for line in waiting)
+
+
+def test_what_a_handler_raised_is_in_the_timeline() -> None:
+    bus = Bus("shop")
+
+    @bus.handle(PrintInvoice)
+    async def print_invoice(_: PrintInvoice, delivery: Delivery[PrintInvoice]) -> None:
+        if delivery.attempt == 1:
+            raise ValueError("no paper")
+        if delivery.attempt == 2:
+            raise Later(delay_s=5)
+
+    async def scenario(sim: Sim) -> None:
+        sim.node("printer", bus)
+        async with sim.connect(bus) as live:
+            await live.send(PrintInvoice("o1"))
+        await sim.quiesce()
+
+    texts = [entry.text for entry in replay(scenario, Script()).entries if entry.kind == "called"]
+    assert [text.split("(")[0] for text in texts] == [
+        "print_invoice: failed: ValueError",
+        "print_invoice: later: Later",
+    ]
