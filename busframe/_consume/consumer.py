@@ -368,7 +368,12 @@ class Consumer:
 
     async def _conclude(self, lease: Lease, error: Exception, retry: Retry) -> None:
         """Do what the policy says about a failure."""
-        verdict = judge(error, attempt=lease.attempt, retry=retry, random=runtime.random())
+        attempt = lease.attempt
+        if self._ordered and not isinstance(lease.opened, Exception):
+            # Whoever stops or dies gives back what waits behind a message, and each time that counts as a receive. So
+            # only failures in these hands are attempts here.
+            attempt -= lease.received.receive_count - 1
+        verdict = judge(error, attempt=attempt, retry=retry, random=runtime.random())
         taken = False
         try:
             taken = await self._concluder.conclude(lease, verdict, error)

@@ -90,11 +90,8 @@ def wait_for(step: Callable[[], Awaitable[R]]) -> R:
 
 async def run_program(program: Callable[..., object], /, *args: Any) -> None:
     """Run a program, async or one that blocks."""
-    if _is_async(program):
-        await cast("Awaitable[object]", program(*args))
-        return
     # A function that is not async may still return something to await, as a lambda around one does.
-    result = await run_blocking(program, *args)
+    result = program(*args) if _is_async(program) or not can_block() else await run_blocking(program, *args)
     if isawaitable(result):
         await result
 

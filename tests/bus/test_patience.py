@@ -68,6 +68,38 @@ async def test_heads_that_fail_wear_out_none_of_those_behind_them(
     assert [letter.reason for letter in letters] == ["attempt 5 of 5: ConnectionError: "] * 7
 
 
+async def test_workers_that_stop_wear_out_none_of_those_behind_the_message_they_were_at(
+    connect: Callable[[Bus], AbstractAsyncContextManager[Live]],
+) -> None:
+    bus = Bus("shop")
+    calls: list[str] = []
+    goes_on = anyio.Event()
+    policy = Retry(attempts=2, first_s=0.002, cap_s=0.002)
+
+    @bus.subscribe(OrderPlaced, group="billing", ordered=True, retry=policy)
+    async def bill(order: OrderPlaced) -> None:
+        calls.append(order.order)
+        if order.order == "long":
+            await goes_on.wait()
+        elif calls.count("flaky") == 1:
+            raise ConnectionError
+
+    with anyio.fail_after(PATIENCE_S):
+        async with connect(bus) as live:
+            for order in ("long", "flaky"):
+                await live.publish(OrderPlaced(order))
+            for life in range(1, 5):
+                async with live.running(drain_s=0):
+                    while calls.count("long") < life:  # noqa: ASYNC110 - it looks from outside
+                        await anyio.sleep(0.001)
+            goes_on.set()
+            async with live.running():
+                while live.counts[ORDERED].handled < 2:  # noqa: ASYNC110 - it looks from outside
+                    await anyio.sleep(0.001)
+            assert not await live.dead_letters("shop/billing").list()
+    assert calls == ["long"] * 5 + ["flaky"] * 2
+
+
 async def test_not_now_on_an_ordered_queue_does_not_count(
     connect: Callable[[Bus], AbstractAsyncContextManager[Live]],
 ) -> None:
