@@ -3,6 +3,10 @@
 When nothing is under way a submission goes out at once, alone. While a call is under way further submissions gather;
 when it returns they go out together, or before, when they fill a batch or have waited for `LINGER_S`. So an idle line
 adds no delay, and a busy one fills its batches by itself. Each submitter learns the fate of its own entry.
+
+How many calls may be under way bounds what goes out to a broker that is some way off: four calls of ten entries, at
+20 ms each, are 2,000 entries a second. So full batches may have more company there, `FULL_CALLS_MAX` calls in all. They
+cost no more calls for that; batches that are not full would, and wait until one of the first `calls_max` returns.
 """
 
 from __future__ import annotations
@@ -26,6 +30,9 @@ O = TypeVar("O")  # noqa: E741 - outcome
 
 LINGER_S: Final = 0.005
 """No entry waits longer for others to fill its batch, as long as a further call may be made."""
+
+FULL_CALLS_MAX: Final = 10
+"""Calls under way while batches are full; as many as a consumer has polls at most."""
 
 _WITHDRAWN: Final = object()
 
@@ -74,7 +81,8 @@ class Batcher(Generic[E, O]):
         entries_max: most entries in one call.
         bytes_max: largest sum of `size` over one call, where `size` is given; an entry larger than that goes alone.
         size: what an entry counts toward `bytes_max`; None counts nothing.
-        calls_max: how many calls may be under way. A further one starts for a full batch, or one that has waited.
+        calls_max: how many calls may be under way. A further one starts for a full batch, or one that has waited. Where
+            calls take longer than `LINGER_S`, full batches may have `FULL_CALLS_MAX`, unless this is 1.
     """
 
     def __init__(
@@ -93,10 +101,13 @@ class Batcher(Generic[E, O]):
         self._bytes_max = bytes_max
         self._size = size
         self._calls_max = calls_max
+        self._full_calls_max = max(calls_max, FULL_CALLS_MAX) if calls_max > 1 else 1
+        self._distant = False  # the last call took longer than `LINGER_S`
+        self._now_s = runtime.clock()
         self._calls = 0
         self._coming = 0  # of these, called for and not yet at work
         self._waiting: deque[_Batch[E, O]] = deque()
-        self._callers = Crew(tasks, self._make_calls, members_max=calls_max)
+        self._callers = Crew(tasks, self._make_calls, members_max=self._full_calls_max)
         self._clock_runs = False
         self._closed = False
 
@@ -188,12 +199,22 @@ class Batcher(Generic[E, O]):
         elif not self._calls:
             self._start()
         elif self._calls < self._calls_max:
-            if len(waiting) - (not batch.full) > self._coming:
+            if self._full_waiting() > self._coming:
                 self._start()
             elif not self._clock_runs:
                 self._clock_runs = True
                 self._tasks.start_soon(self._run_clock)
+        elif batch.full and self._may_have_company() and self._full_waiting() > self._coming:
+            self._start()
         return batch, index
+
+    def _may_have_company(self) -> bool:
+        """Tell whether a full batch may go out beside `calls_max` others."""
+        return self._distant and self._calls < self._full_calls_max
+
+    def _full_waiting(self) -> int:
+        """How many full batches wait: all, or all but the last."""
+        return len(self._waiting) - (not self._waiting[-1].full)
 
     async def _run_clock(self) -> None:
         """See to it that nobody waits for `LINGER_S`; runs while somebody waits.
@@ -243,12 +264,15 @@ class Batcher(Generic[E, O]):
         self._coming -= 1
         batch: _Batch[E, O] | None = None
         try:
-            while self._waiting:
+            while self._waiting and (self._calls <= self._calls_max or self._waiting[0].full):
                 batch = self._waiting.popleft()
                 if batch.withdrawn:
                     await self._make_call_without_withdrawn(batch)
                 else:
                     batch.tell(*await self._try(batch.entries))
+                # One more with each call that returns, beside the one that this task goes on with.
+                if self._waiting and self._may_have_company() and self._full_waiting() > self._coming + 1:
+                    self._start()
         except BaseException:
             # The program is being torn down. Whoever waits outside of what is torn down must not wait for ever.
             if batch is not None:
@@ -270,9 +294,12 @@ class Batcher(Generic[E, O]):
 
     async def _try(self, entries: list[E]) -> tuple[Sequence[O], BusframeError | None]:
         """Make one call; whatever comes of it is an answer to the submitters, not to the task."""
+        begun_s = self._now_s()
         try:
             outcomes = await self._call(entries)
+            self._distant = self._now_s() - begun_s >= LINGER_S
         except BusframeError as error:
+            self._distant = False  # a broker that fails, or throttles, is not to be asked for more at once
             return (), error
         except Exception as error:  # noqa: BLE001 - a bug in a backend must not end the line for everybody
             return (), unforeseen(error)

@@ -10,8 +10,9 @@ import pytest
 from trio.testing import MockClock
 
 from busframe import runtime
-from busframe.batching import Batcher
+from busframe.batching import FULL_CALLS_MAX, Batcher
 from busframe.errors import ThrottledError
+from busframe.simulation.running import Conditions, run_in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -182,3 +183,83 @@ async def test_a_submission_cancelled_during_its_call_does_not_disturb_the_other
         line.gate.release()
     assert [sorted(call) for call in line.calls] == [["first"], ["beside", "leaves"]]
     assert fates == {"first": "first done", "beside": "beside done"}
+
+
+class Distance:
+    """A broker that is so far off, and counts calls under way."""
+
+    def __init__(self, round_trip_s: float) -> None:
+        self._round_trip_s = round_trip_s
+        self.under_way = self.under_way_max = 0
+        self.sizes: list[int] = []
+        self.fails = False
+
+    async def __call__(self, batch: Sequence[str]) -> list[str]:
+        self.sizes.append(len(batch))
+        self.under_way += 1
+        self.under_way_max = max(self.under_way_max, self.under_way)
+        await anyio.sleep(self._round_trip_s)
+        self.under_way -= 1
+        if self.fails:
+            raise ThrottledError("slow down")
+        return list(batch)
+
+
+ENTRIES = 1_000
+TRIP_S = 0.02
+
+
+def flood(broker: Distance, *, calls_max: int, every_s: float = 0.0) -> float:
+    """Post entries, all at once or one by one, and return how many seconds that took on a virtual clock."""
+
+    took_s: list[float] = []
+
+    async def story() -> None:
+        begun_s = runtime.now_s()
+        async with runtime.background_tasks() as callers:
+            batcher = Batcher[str, str](callers, broker, entries_max=10, calls_max=calls_max)
+            for n in range(ENTRIES):
+                batcher.post(str(n))
+                if every_s:
+                    await anyio.sleep(every_s)
+            while not batcher.idle:  # noqa: ASYNC110 - looks from outside
+                await anyio.sleep(0.001)
+            took_s.append(runtime.now_s() - begun_s)
+
+    run_in_virtual_time(story, Conditions(backend="asyncio"))
+    assert sum(broker.sizes) == ENTRIES
+    return took_s[0]
+
+
+def test_full_batches_for_a_distant_broker_are_under_way_ten_at_a_time_and_cost_no_more_calls() -> None:
+    far = Distance(TRIP_S)
+    took_s = flood(far, calls_max=4)
+    assert far.under_way_max == FULL_CALLS_MAX
+    assert len(far.sizes) <= ENTRIES / 10 + 1
+    four_at_a_time_s = ENTRIES / 10 / 4 * TRIP_S
+    assert took_s < four_at_a_time_s / 2
+
+
+def test_a_broker_nearby_gets_no_more_calls_at_once_than_it_was_meant_to() -> None:
+    near = Distance(0.001)
+    flood(near, calls_max=4)
+    assert near.under_way_max == 4
+
+
+def test_what_has_to_be_in_order_goes_one_call_after_the_other_however_far_the_broker_is() -> None:
+    far = Distance(TRIP_S)
+    flood(far, calls_max=1)
+    assert far.under_way_max == 1
+
+
+def test_batches_that_are_not_full_get_no_further_calls() -> None:
+    far = Distance(TRIP_S)
+    flood(far, calls_max=4, every_s=0.001)  # a thousand a second: five gather in the time that one may wait
+    assert far.under_way_max == 4
+
+
+def test_a_broker_that_refuses_gets_no_more_calls_at_once() -> None:
+    far = Distance(TRIP_S)
+    far.fails = True
+    flood(far, calls_max=4)
+    assert far.under_way_max == 4
