@@ -312,6 +312,8 @@ class Supervisor:
                 if slot.tired is not None and not slot.told and not self._stopping.is_set():
                     _log.info("worker %d after %s: replacing it", slot.number, slot.tired)
                     await self._replace(slot, math.inf)
+                    with anyio.move_on_after(GRACE_S):  # one that cannot start must not keep the others waiting
+                        await first_of(slot.ready, self._stopping)
 
     async def _replace_after_changes(self, *, task_status: TaskStatus[None]) -> None:
         async for files in changed_files(task_status):
@@ -321,11 +323,12 @@ class Supervisor:
             async with anyio.create_task_group() as tasks:
                 for slot in self._slots:
                     if slot.process is not None and not self._stopping.is_set():
-                        # Whoever develops does not want to wait for handlers of the old program.
+                        # Whoever develops does not want to wait for handlers of the old program. Nor is it waited
+                        # until the new one is ready: it may be broken, and then waits for the next change itself.
                         tasks.start_soon(self._replace, slot, 1.0)
 
     async def _replace(self, slot: Slot, hasten_after_s: float) -> None:
-        """Have a worker drain, and wait until another is ready in its place, or all stop.
+        """Have a worker drain, and wait until another starts in its place, or all stop.
 
         Args:
             slot: whose.
@@ -345,8 +348,6 @@ class Supervisor:
             _log.error("worker %d does not end: killing it", slot.number)
             slot.tell(signal.SIGKILL)
         await first_of(renewed, self._stopping)
-        with anyio.move_on_after(GRACE_S):  # one that cannot start must not keep the others from being replaced
-            await first_of(slot.ready, self._stopping)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
