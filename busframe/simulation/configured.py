@@ -76,27 +76,29 @@ def plain_test(
     """Make an ordinary test function of an async one: without its first parameter, which `call` sees to.
 
     Args:
-        scenario: the async one.
+        scenario: the async one; of a class of tests, a method, whose first parameter but `self` is meant.
         first: how its first parameter has to be called.
         call: is handed the values of the others by name.
     """
     parameters = [*inspect.signature(scenario).parameters.values()]
-    if not inspect.iscoroutinefunction(scenario) or not parameters or parameters[0].name != first:
+    is_method = bool(parameters) and parameters[0].name == "self"
+    names = [parameter.name for parameter in parameters[is_method:]]
+    if not inspect.iscoroutinefunction(scenario) or names[:1] != [first]:
         allowed = f"an 'async def' function whose first parameter is {first}"
         raise InvalidArgumentError("scenario", scenario, allowed)
 
-    def test(**fixtures: Any) -> None:
+    def test(*instance: Any, **fixtures: Any) -> None:
         __tracebackhide__ = True
-        call(fixtures)
+        call({**dict(zip(("self",), instance, strict=False)), **fixtures})
 
     test.__name__ = scenario.__name__
     test.__qualname__ = scenario.__qualname__
     test.__doc__ = scenario.__doc__
     test.__module__ = scenario.__module__
     # Without __wrapped__: pytest plugins for async tests look through it.
-    test.__signature__ = inspect.Signature(parameters[1:])  # type: ignore[attr-defined]
+    test.__signature__ = inspect.Signature([one for one in parameters if one.name != first])  # type: ignore[attr-defined]
     return test
 
 
 async def _call(scenario: Callable[..., Awaitable[object]], fixtures: dict[str, Any], sim: Sim) -> None:
-    await scenario(sim, **fixtures)
+    await scenario(sim=sim, **fixtures)

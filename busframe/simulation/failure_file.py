@@ -93,7 +93,9 @@ def save(failure: Failure, folder: Path) -> Path:
         "bodies": [[queue, message, body] for (queue, message), body in run.bodies.items()],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_UNSAFE.sub('_', failure.name)[-_NAME_LENGTH_MAX:].strip('_')}-{failure.found.seed}.json"
+    # What a search wrote knows more than a replay: how many deviations it began with, and under which profile.
+    number = f"{failure.found.seed}{'-replay' if failure.is_replay else ''}"
+    path = folder / f"{_UNSAFE.sub('_', failure.name)[-_NAME_LENGTH_MAX:].strip('_')}-{number}.json"
     path.write_text(json.dumps(data, default=repr, indent=1), encoding="utf-8")
     return path
 

@@ -105,7 +105,7 @@ class Laboratory:
 
             async def with_fixtures(lab: Lab) -> object:
                 __tracebackhide__ = True
-                return await test(lab, **fixtures)  # type: ignore[call-arg]
+                return await test(lab=lab, **fixtures)  # type: ignore[call-arg,arg-type]
 
             with_fixtures.__name__ = getattr(test, "__name__", "test")
             self.run(with_fixtures)

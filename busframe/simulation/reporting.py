@@ -42,6 +42,7 @@ class Failure:
         shrink_runs: how many runs it took to find that.
         replay_by: what stands before the replay token: a command, up to the token.
         test: in which test it was found; empty if in none.
+        is_replay: it was known before, and run once more.
         calm_entries: the record of the calm run, to compare with.
         hazards: what was seen there that is dangerous although nothing went wrong.
     """
@@ -57,6 +58,7 @@ class Failure:
     shrink_runs: int
     replay_by: str = ""
     test: str = ""
+    is_replay: bool = False
     calm_entries: Sequence[Entry] = ()
     hazards: Sequence[Violation] = ()
 

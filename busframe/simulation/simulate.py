@@ -153,6 +153,7 @@ def _replay(
                 name=name,
                 backend=told.backend,
                 profile="none: a replay",
+                is_replay=True,
                 passed=0,
                 is_calm=False,
                 found=run,

@@ -104,6 +104,30 @@ def test_a_failure_is_told_kept_in_a_file_and_replayed(run: Run, pytester: pytes
         again = run(f"--busframe-replay={replay}")
         again.assert_outcomes(failed=1, skipped=4)
         assert "exactly_once broken" in again.stdout.str()
+    assert failure_file.load(path).where == saved.where, "what the search wrote is still there"
+
+
+METHODS = """
+import pytest
+from busframe.simulation import simulated
+
+class TestShop:
+    kept = 5
+
+    @pytest.fixture
+    def amount(self):
+        return self.kept
+
+    @simulated(seeds=2)
+    async def test_in_a_class(self, sim, amount):
+        assert self.kept == amount
+        sim.note("seen")
+"""
+
+
+def test_methods_of_a_class_of_tests_are_scenarios_too(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_shop=METHODS)
+    run().assert_outcomes(passed=1)
 
 
 def test_what_the_command_line_says_goes_before_the_test_and_that_before_the_configuration(run: Run) -> None:
