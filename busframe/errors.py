@@ -5,7 +5,7 @@ BusframeError
 │   ├── InvalidArgumentError        a parameter, its value, what is allowed (a ValueError too)
 │   ├── UnknownBackendError         no installed backend has this URL scheme
 │   ├── MissingExtraError           a package is not installed; names the extra that brings it
-│   ├── NotConnectedError           what `bus.connect(...)` gives was not entered with `async with`
+│   ├── NotConnectedError           what `connect` or `running` gives was not entered with `async with`
 │   ├── MissingStoreError           the connection has no recipient list, or no inbox, and this needs one
 │   └── UnsupportedError            this backend cannot do this, and says so at start
 ├── BackendError                    the broker's answer, or its silence
@@ -81,17 +81,20 @@ class MissingExtraError(ConfigurationError):
 
 
 class NotConnectedError(ConfigurationError, AttributeError, TypeError):
-    """A connection was used that is not open yet.
+    """A connection, or the run of its handlers, was used that is not open yet.
 
     Args:
         written: how.
+        advice: what to write instead, as a clause; None: as it is with a connection.
     """
 
-    def __init__(self, written: str) -> None:
-        super().__init__(
-            f"`{written}`: connect() opens nothing by itself; write `async with bus.connect(...) as live:` and use "
-            "`live` inside (without an event loop: `with connect_blocking(bus, ...) as live:`)"
-        )
+    def __init__(self, written: str, advice: str | None = None) -> None:
+        if advice is None:
+            advice = (
+                "connect() opens nothing by itself; write `async with bus.connect(...) as live:` and use `live` inside "
+                "(without an event loop: `with connect_blocking(bus, ...) as live:`)"
+            )
+        super().__init__(f"`{written}`: {advice}")
 
 
 class MissingStoreError(ConfigurationError):

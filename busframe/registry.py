@@ -165,7 +165,8 @@ class Registry:
         check_part("group", group)
         check_flag("ordered", ordered)
         if ordered and kind.key is None:
-            raise InvalidArgumentError("ordered", ordered, f"False: {kind.name} declares no key to be in order by")
+            allowed = f'only with a key: {kind.name} declares no key; declare one with @event("{kind.name}", key=...)'
+            raise InvalidArgumentError("ordered", ordered, allowed)
         name = group_queue(self.name, group, named=queue, ordered=ordered)
         require_living("group" if queue is None else "queue", group if queue is None else queue, name)
         bounds = bounds_said(concurrency, bytes_in_hand_max, lease_s)
@@ -271,7 +272,7 @@ class Registry:
                 kind=kind,
                 function=function,
                 retry=terms.retry,
-                wants_delivery=wants_delivery(function),
+                wants_delivery=wants_delivery(function, kind),
                 timeout_s=terms.timeout_s,
                 filter=terms.filter,
                 once_window_s=terms.once_window_s,

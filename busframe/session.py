@@ -20,6 +20,7 @@ from busframe._consume.signals import SignalWatch, first_of
 from busframe.channel import Channel
 from busframe.checks import check_flag, check_is, check_names, check_seconds, check_text, check_whole
 from busframe.dead_letters import DeadLetterQueue
+from busframe.entering import Entering
 from busframe.errors import BackendError, ConfigurationError, InvalidArgumentError
 from busframe.group import DEFAULT_CONCURRENCY, names_of
 from busframe.message import queue_name
@@ -59,6 +60,11 @@ _log = logging.getLogger("busframe")
 
 DRAIN_S: Final = 25.0
 """Container platforms kill thirty seconds after they ask to stop; five are left for the program around the bus."""
+
+_RUNNING: Final = (
+    "running() runs nothing by itself; write `async with live.running():`, and the handlers run for as long as the "
+    "program is inside (to run them until it is cancelled: `await live.serve()`)"
+)
 
 
 class Live(Sending):
@@ -176,10 +182,9 @@ class Live(Sending):
             raise ConfigurationError(f"the backend is a {type(self._backend).__name__}, not a {kind.__name__}")
         return self._backend
 
-    @asynccontextmanager
-    async def running(
+    def running(
         self, *, groups: Sequence[str] | None = None, concurrency: int | None = None, drain_s: float = DRAIN_S
-    ) -> AsyncGenerator[None, None]:
+    ) -> AbstractAsyncContextManager[None, None]:
         """Run the registry's handlers for as long as the context lasts; leaving it drains.
 
         Draining stops polling, lets running handlers end for up to `drain_s` seconds, cancels the rest and gives their
@@ -190,6 +195,12 @@ class Live(Sending):
             concurrency: handle so many messages of each group at a time, in place of what the subscriptions say.
             drain_s: see above.
         """
+        return Entering(self._running(groups, concurrency, drain_s), "live.running(...)", _RUNNING)
+
+    @asynccontextmanager
+    async def _running(
+        self, groups: Sequence[str] | None, concurrency: int | None, drain_s: float
+    ) -> AsyncGenerator[None, None]:
         check_seconds("drain_s", drain_s, 0)
         run = Run(self._chosen(groups, concurrency), drain_s)
         async with runtime.background_tasks() as tasks:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from busframe.annotations import require_fitting
 from busframe.checks import check_flag, check_is, check_seconds, check_text, check_whole
 from busframe.errors import InvalidArgumentError
 from busframe.inbox import WINDOW_S
@@ -86,8 +87,8 @@ def require_kind(payload: type, wanted: Kind, method: str) -> MessageType:
     return kind
 
 
-def wants_delivery(function: Callable[..., Awaitable[None]]) -> bool:
-    """Tell whether a handler takes the `Delivery` beside the message, and make sure that it is a handler."""
+def wants_delivery(function: Callable[..., Awaitable[None]], kind: MessageType) -> bool:
+    """Tell whether a handler takes the `Delivery` beside the message, and make sure that it handles that kind."""
     # An object with an async __call__ is fine too.
     called = function if inspect.isroutine(function) else type(function).__call__
     if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)):
@@ -99,4 +100,5 @@ def wants_delivery(function: Callable[..., Awaitable[None]]) -> bool:
     ]
     if len(parameters) not in {1, 2}:
         raise InvalidArgumentError("handler", function, "a function of the message, or of the message and its Delivery")
+    require_fitting(function, called, parameters[0], kind)
     return len(parameters) == 2  # noqa: PLR2004 - message and delivery
