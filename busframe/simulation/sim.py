@@ -1,4 +1,7 @@
-"""What a scenario is handed: queues, nodes, and words for what must be true."""
+"""What a scenario is handed: queues, nodes, and words for what must be true.
+
+Longer than most files, since it is one class that users read from top to bottom, and most of it is what they read.
+"""
 
 from __future__ import annotations
 
