@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 
@@ -13,9 +14,9 @@ from busframe.cli.connecting import add_connection, connected
 from busframe.cli.finding import find_bus, find_message_type
 from busframe.cli.output import complain, say, say_json_line
 from busframe.cli.running import DONE, EXIT_CODES, run
-from busframe.codec import reader_of
+from busframe.codec import key_of, reader_of
 from busframe.errors import BusframeError, CodecError, InvalidArgumentError
-from busframe.message import queue_name
+from busframe.message import is_ordered, queue_name
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 
 UNDER_WAY_MAX: Final = 500
 """Lines being sent at a time: enough to fill batches, few enough to say where a file went wrong."""
+
+
+class _Ready(NamedTuple):
+    """What is to be sent, read and checked.
+
+    Attributes:
+        key: what goes by the same key goes one after the other; by None, in no order.
+        send: sends it, and says what was sent.
+    """
+
+    key: str | None
+    send: Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 def send(arguments: list[str] | None = None) -> int:
@@ -93,22 +106,22 @@ async def _send(arguments: Namespace) -> int:
     bus, kind, payload = _typed(arguments, "command")
     async with connected(arguments, bus) as live:
 
-        async def one(text: str) -> Mapping[str, Any]:
-            message_id = await live.send(_read(kind, text), **_options(arguments))
+        async def one(command: object) -> Mapping[str, Any]:
+            message_id = await live.send(command, **_options(arguments))
             return {"type": kind.name, "message_id": message_id}
 
-        return await _send_all(one, payload, arguments, _say_sent)
+        return await _send_all(partial(_typed_ready, one, kind, arguments.key), payload, arguments, _say_sent)
 
 
 async def _publish(arguments: Namespace) -> int:
     bus, kind, payload = _typed(arguments, "event")
     async with connected(arguments, bus) as live:
 
-        async def one(text: str) -> Mapping[str, Any]:
-            queues = await live.publish(_read(kind, text), **_options(arguments))
+        async def one(event: object) -> Mapping[str, Any]:
+            queues = await live.publish(event, **_options(arguments))
             return {"type": kind.name, "queues": list(queues)}
 
-        return await _send_all(one, payload, arguments, _say_published)
+        return await _send_all(partial(_typed_ready, one, kind, arguments.key), payload, arguments, _say_published)
 
 
 async def _send_bodies(arguments: Namespace) -> int:
@@ -132,7 +145,11 @@ async def _send_bodies(arguments: Namespace) -> int:
             )
             return {"queue": channel.name, "message_id": message_id}
 
-        return await _send_all(one, arguments.what[0], arguments, _say_sent)
+        def ready(body: str) -> _Ready:
+            # On any other queue the group is no order, but whom to be fair among.
+            return _Ready(arguments.message_group if is_ordered(channel.name) else None, partial(one, body))
+
+        return await _send_all(ready, arguments.what[0], arguments, _say_sent)
 
 
 def _typed(arguments: Namespace, wanted: str) -> tuple[Bus, MessageType, str]:
@@ -178,6 +195,13 @@ def _read(kind: MessageType, text: str) -> object:
         raise InvalidArgumentError("payload", text if len(text) <= 200 else f"{text[:200]}...", str(error)) from error  # noqa: PLR2004
 
 
+def _typed_ready(
+    send_one: Callable[[object], Awaitable[Mapping[str, Any]]], kind: MessageType, key: str | None, text: str
+) -> _Ready:
+    payload = _read(kind, text)
+    return _Ready(key_of(payload, kind) if key is None else key, partial(send_one, payload))
+
+
 def _say_sent(sent: Mapping[str, Any]) -> None:
     say(
         f"sent {sent['type']}: {sent['message_id']}"
@@ -194,20 +218,20 @@ def _say_published(sent: Mapping[str, Any]) -> None:
 
 
 async def _send_all(
-    one: Callable[[str], Awaitable[Mapping[str, Any]]],
+    ready: Callable[[str], _Ready],
     text: str,
     arguments: Namespace,
     say_one: Callable[[Mapping[str, Any]], None],
 ) -> int:
     """Send one text, or for `-` each line of standard input; an empty line is passed over."""
     if text != "-":
-        sent = await one(text)
+        sent = await ready(text).send()
         if arguments.json:
             say_json_line(sent)
         else:
             say_one(sent)
         return DONE
-    stream = _Stream(one, say_json_line if arguments.json else None)
+    stream = _Stream(ready, say_json_line if arguments.json else None)
     await stream.send_lines()
     if stream.failure is not None:
         number, error = stream.failure
@@ -223,20 +247,20 @@ class _Stream:
 
     Attributes:
         count: how many were sent.
-        failure: the first that could not be, by its number, and why. No line behind it is read; some may be under way.
+        failure: the first that could not be, by its number, and why. No line behind it is read; some may be under way,
+            but none of the same key.
     """
 
-    def __init__(
-        self, one: Callable[[str], Awaitable[Mapping[str, Any]]], say_one: Callable[[Mapping[str, Any]], None] | None
-    ) -> None:
+    def __init__(self, ready: Callable[[str], _Ready], say_one: Callable[[Mapping[str, Any]], None] | None) -> None:
         self.count = 0
         self.failure: tuple[int, BusframeError] | None = None
-        self._one = one
+        self._ready = ready
         self._say_one = say_one
         self._places = anyio.Semaphore(UNDER_WAY_MAX)
+        self._last_of: dict[str, anyio.Event] = {}  # by key, what is set when the last line read is over
 
     async def send_lines(self) -> None:
-        """Send them all."""
+        """Send them all, those of a key one after the other: calls at the same time may overtake each other."""
         number = 0
         async with anyio.create_task_group() as tasks:
             async for line in anyio.wrap_file(sys.stdin):
@@ -247,17 +271,36 @@ class _Stream:
                 await self._places.acquire()
                 if self.failure is not None:
                     break
-                tasks.start_soon(self._send, number, text)
+                try:
+                    ready = self._ready(text)
+                except BusframeError as error:
+                    self._note(number, error)
+                    break
+                before, over = None, anyio.Event()
+                if ready.key is not None:
+                    before = self._last_of.get(ready.key)
+                    self._last_of[ready.key] = over
+                tasks.start_soon(self._send, number, ready, before, over)
 
-    async def _send(self, number: int, text: str) -> None:
+    async def _send(self, number: int, ready: _Ready, before: anyio.Event | None, over: anyio.Event) -> None:
         try:
-            sent = await self._one(text)
+            if before is not None:
+                await before.wait()
+            if self.failure is not None and self.failure[0] < number:
+                return
+            sent = await ready.send()
         except BusframeError as error:
-            if self.failure is None or number < self.failure[0]:
-                self.failure = (number, error)
+            self._note(number, error)
         else:
             self.count += 1
             if self._say_one is not None:
                 self._say_one(sent)
         finally:
+            over.set()
+            if ready.key is not None and self._last_of.get(ready.key) is over:
+                del self._last_of[ready.key]
             self._places.release()
+
+    def _note(self, number: int, error: BusframeError) -> None:
+        if self.failure is None or number < self.failure[0]:
+            self.failure = (number, error)

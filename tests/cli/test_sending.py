@@ -3,13 +3,58 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from busframe.cli.running import DONE, FAILED, MISUSED
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from busframe_emulator.pytest_plugin import SqsEmulator
+
 Asked = Any  # the fixture's function
+
+STEPS = """
+from dataclasses import dataclass
+from busframe import Bus, Command, Event, command, event
+
+@event("steps.taken", key="walker")
+@dataclass(frozen=True)
+class Taken(Event):
+    walker: str
+    number: int
+    note: str = ""
+
+@command("steps.take", key="walker")
+@dataclass(frozen=True)
+class Take(Command):
+    walker: str
+    number: int
+
+bus = Bus("steps")
+
+@bus.subscribe(Taken, group="log", ordered=True)
+@bus.handle(Take, ordered=True)
+async def note(step: Taken | Take) -> None:
+    with open("log", "a") as file:
+        file.write(f"{step.walker} {step.number}\\n")
+"""
+
+
+@pytest.fixture
+def steps(asked: Asked, folder: Path, sqs_emulator: SqsEmulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A program with an ordered event and an ordered command, on a broker where calls can overtake each other."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("BUSFRAME_URL", f"sqs://us-east-1?endpoint_url={sqs_emulator.url}")
+    monkeypatch.setenv("BUSFRAME_RECIPIENTS", "sqlite:///subscriptions.db")
+    (folder / "steps_app.py").write_text(STEPS)
+    monkeypatch.delitem(sys.modules, "steps_app", raising=False)
+    assert asked("topology", "apply", "steps_app:bus")[0] == DONE
+    return "steps_app:bus"
 
 
 def bodies(asked: Asked, queue: str) -> list[dict[str, Any]]:
@@ -69,6 +114,47 @@ def test_the_first_line_that_is_wrong_stops_it_and_is_named(asked: Asked) -> Non
     assert (code, out) == (MISUSED, "")
     assert complaints.startswith("busframe send: stopped at line 3, after sending 2\n")
     assert "missing required field `order`" in complaints
+
+
+def handled(asked: Asked, folder: Path, app: str) -> list[tuple[str, int]]:
+    """Run an app's handlers, and tell which steps they saw."""
+    assert asked("run", app, "--drain")[0] == DONE
+    return [(walker, int(number)) for walker, number in map(str.split, (folder / "log").read_text().splitlines())]
+
+
+@pytest.mark.parametrize(("name", "what"), [("publish", "steps.taken"), ("send", "steps.take")])
+def test_lines_of_one_key_arrive_in_their_order(asked: Asked, folder: Path, steps: str, name: str, what: str) -> None:
+    lines = [f'{{"walker": "{walker}", "number": {n}}}\n' for n in range(40) for walker in "abc"]
+    assert asked(name, steps, what, "-", stdin="".join(lines))[:2] == (DONE, "120 sent\n")
+    seen = handled(asked, folder, steps)
+    for walker in "abc":
+        assert [number for by, number in seen if by == walker] == list(range(40))
+
+
+def test_lines_that_are_given_a_key_arrive_in_their_order(asked: Asked, folder: Path, steps: str) -> None:
+    lines = "".join(f'{{"walker": "{n % 7}", "number": {n}}}\n' for n in range(100))
+    assert asked("publish", steps, "steps.taken", "-", "--key", "all", stdin=lines)[0] == DONE
+    assert [number for _, number in handled(asked, folder, steps)] == list(range(100))
+
+
+def test_bodies_of_one_message_group_arrive_in_their_order(asked: Asked, steps: str, sqs_emulator: SqsEmulator) -> None:
+    assert steps
+    lines = "".join(f"{n}\n" for n in range(100))
+    assert asked("send", "--queue", "steps-log.fifo", "-", "--message-group", "g", stdin=lines)[0] == DONE
+    client = sqs_emulator.client()
+    queue = client.get_queue_url(QueueName="steps-log.fifo")["QueueUrl"]
+    # Without order, the first calls that are under way at once bring others.
+    received = client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in received] == [f"{n}" for n in range(10)]
+
+
+def test_no_line_of_a_key_is_sent_behind_one_that_could_not_be(asked: Asked, folder: Path, steps: str) -> None:
+    notes = ["", "", "long" * 300_000, "", ""]
+    lines = "".join(f'{{"walker": "a", "number": {n}, "note": "{note}"}}\n' for n, note in enumerate(notes))
+    code, _, complaints = asked("publish", steps, "steps.taken", "-", stdin=lines)
+    assert code == FAILED
+    assert complaints.startswith("busframe publish: stopped at line 3, after sending 2\n")
+    assert handled(asked, folder, steps) == [("a", 0), ("a", 1)]
 
 
 def test_a_body_goes_to_a_queue_as_it_is(asked: Asked) -> None:
