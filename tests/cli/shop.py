@@ -79,7 +79,7 @@ async def ship(order: OrderPlaced) -> None:
     log(f"shipped {order.order}")
 
 @bus.handle(PrintInvoice)
-async def print_invoice(invoice: PrintInvoice) -> None:
+async def print_invoice(invoice: PrintInvoice | Note) -> None:
     log(f"printed {invoice.order}")
 
 bus.handle(Note)(print_invoice)
