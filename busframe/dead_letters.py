@@ -20,10 +20,11 @@ from busframe import runtime
 from busframe._consume.dead import DEAD, read_dead_letter
 from busframe.backend import Peeks
 from busframe.checks import check_whole
-from busframe.errors import BackendError, BusframeError, CodecError, InvalidArgumentError
+from busframe.errors import BackendError, BusframeError, CodecError, InvalidArgumentError, QueueNotFoundError
 from busframe.headers import HEADERS, Headers, read_headers
 from busframe.limits import PEEK_MAX
 from busframe.message import Acknowledge, Failed, MessageId, Outgoing, QueueName, Release, is_ordered, queue_name
+from busframe.queue_names import source_of_dead
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Mapping, Sequence
@@ -41,6 +42,7 @@ LOOK_S: Final = 1.0
 SETTLE_ATTEMPTS_MAX: Final = 4
 FIRST_WAIT_S: Final = 0.1
 GIVE_BACK_S: Final = 10.0
+NAMES_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +104,16 @@ class DeadLetterQueue:
         source: where its letters go back to if they do not say themselves; None if nothing tells.
     """
 
-    def __init__(self, name: QueueName, source: QueueName | None, backend: Backend, sender: Sender) -> None:
+    def __init__(
+        self,
+        name: QueueName,
+        source: QueueName | None,
+        backend: Backend,
+        sender: Sender,
+        groups: Sequence[str] = (),
+    ) -> None:
         self.name = name
+        self._groups = groups
         self.source = source
         self._backend = backend
         self._sender = sender
@@ -116,9 +126,15 @@ class DeadLetterQueue:
         _check(select, limit)
         if not isinstance(self._backend, Peeks):
             return await self._list_by_receiving(select, limit)
+        try:
+            return await self._list_by_peeking(self._backend, select, limit)
+        except QueueNotFoundError as error:
+            raise await self._not_there(error) from error
+
+    async def _list_by_peeking(self, backend: Peeks, select: Select | None, limit: int | None) -> Sequence[Buried]:
         found: list[Buried] = []
         position: str | None = None
-        while batch := await self._backend.peek(self.name, limit=PEEK_MAX, after=position):
+        while batch := await backend.peek(self.name, limit=PEEK_MAX, after=position):
             found += [letter for peeked in batch if _is_chosen(letter := _buried(peeked), select)]
             position = batch[-1].position
             if len(batch) < PEEK_MAX or (limit is not None and len(found) >= limit):
@@ -216,8 +232,28 @@ class DeadLetterQueue:
                     del in_hand[gone]
                 if len(batch) < most and capabilities.exact_stats and not (await self._stats()).visible:
                     return
+        except QueueNotFoundError as error:
+            raise await self._not_there(error) from error
         finally:
             await self._give_back(in_hand.values())
+
+    async def _not_there(self, error: QueueNotFoundError) -> QueueNotFoundError:
+        """The same, with the names that may have been meant."""
+        from difflib import get_close_matches  # only where something is wrong already
+
+        try:
+            queues = await self._backend.list_queues("")
+        except BackendError:
+            return error
+        sources = [source for queue in queues if (source := source_of_dead(queue)) is not None]
+        given = self.name if self.source is None else self.source
+        names = sorted({*self._groups, *sources})
+        if given in sources or not names:
+            return QueueNotFoundError(f"queue {self.name} is not there; no dead letters of {given} can be")
+        near = get_close_matches(given, names, n=3)
+        some = ", ".join(names[:NAMES_MAX]) + (", ..." if len(names) > NAMES_MAX else "")
+        advice = f"did you mean {' or '.join(near)}?" if near else f"dead letters may be of {some}"
+        return QueueNotFoundError(f"queue {self.name} is not there, and so no dead letters of {given}; {advice}")
 
     async def _stats(self) -> QueueStats:
         return await self._backend.stats(self.name)

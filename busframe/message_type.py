@@ -138,7 +138,10 @@ def message_type(payload: type) -> MessageType:
     attributes: Mapping[str, Any] = getattr(payload, "__dict__", _NOTHING)
     found: MessageType | None = attributes.get(_MARK)
     if found is None:
-        raise InvalidArgumentError("message type", payload, "a class declared with @event or @command")
+        allowed = "a class declared with @event or @command"
+        if payload in {list, tuple, set, frozenset}:
+            allowed += "; messages go one at a time, with a call for each"
+        raise InvalidArgumentError("message type", payload, allowed)
     return found
 
 

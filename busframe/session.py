@@ -396,9 +396,10 @@ class Live(Sending):
         known = [group for group in self._registry.groups.values() if name in names_of(group)]
         queue = known[0].queue if known else queue_name(name, "name")
         source = None if known else source_of_dead(queue)
+        groups = [name for group in self._registry.groups.values() for name in names_of(group)]
         if source is None:
-            return DeadLetterQueue(dead_queue(queue), queue, self._backend, self._sender)
-        return DeadLetterQueue(queue, source, self._backend, self._sender)
+            return DeadLetterQueue(dead_queue(queue), queue, self._backend, self._sender, groups)
+        return DeadLetterQueue(queue, source, self._backend, self._sender, groups)
 
     @asynccontextmanager
     async def _pull(

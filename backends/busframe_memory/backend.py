@@ -415,7 +415,7 @@ def _peeked(message: MessageSeen) -> Peeked:
 def _call_error(queue: QueueName, error: SqsError) -> BackendError:
     """What the engine's refusal of a whole call means."""
     if error.shape == "QueueDoesNotExist":
-        return QueueNotFoundError(f"queue {queue} is not there; provision it first")
+        return QueueNotFoundError(f"queue {queue} is not there; `busframe topology apply` makes those of a program")
     if error.shape == "OverLimit":
         return ThrottledError(f"queue {queue}: {error.text}")
     return MessageRefusedError(f"queue {queue}: {error.text}")

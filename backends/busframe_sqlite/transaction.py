@@ -186,7 +186,9 @@ class Transaction:
         """
         queue = self.find_queue(name)
         if queue is None:
-            raise QueueNotFoundError(f"the queue {name!r} is not there: provision it first")
+            raise QueueNotFoundError(
+                f"the queue {name!r} is not there; `busframe topology apply` makes those of a program"
+            )
         self.touched.add(name)
         return queue
 

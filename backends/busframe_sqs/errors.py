@@ -48,7 +48,9 @@ class Meaning:
     advice: str = ""
 
 
-_QUEUE_MISSING: Final = Meaning(QueueNotFoundError, advice="provision it first, or look at region and prefix")
+_QUEUE_MISSING: Final = Meaning(
+    QueueNotFoundError, advice="`busframe topology apply` makes those of a program; or look at region and prefix"
+)
 _DELETED_RECENTLY: Final = Meaning(UnavailableError, advice="wait a minute: it was removed less than 60 seconds ago")
 _PURGED_RECENTLY: Final = Meaning(ThrottledError, advice="one purge of a queue every 60 seconds")
 _QUEUE_DIFFERS: Final = Meaning(QueueMismatchError)

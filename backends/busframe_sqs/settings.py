@@ -79,7 +79,7 @@ class SqsSettings:
             )
         )
         if not _REGION.fullmatch(url.place):
-            raise InvalidArgumentError("url", url.place, "sqs://region, such as sqs://eu-west-1")
+            raise InvalidArgumentError("url", f"sqs://{url.place}", "sqs://region, such as sqs://eu-west-1")
         return cls(
             region=url.place,
             prefix=_matching(url, "prefix", _PREFIX, "up to 79 letters, digits, '-' and '_'") or "",

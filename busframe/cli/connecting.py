@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from busframe.bus import Bus
 from busframe.cli.finding import find_bus
-from busframe.errors import InvalidArgumentError
+from busframe.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -46,11 +46,14 @@ def url_of(arguments: Namespace) -> str:
     """The broker's URL.
 
     Raises:
-        InvalidArgumentError: neither the option nor the environment names one.
+        ConfigurationError: neither the option nor the environment names one.
     """
     url: str | None = arguments.url or _from_environment(URL_VARIABLE)
     if url is None:
-        raise InvalidArgumentError("--url", None, f"the broker's URL, here or in the environment as {URL_VARIABLE}")
+        raise ConfigurationError(
+            "no broker is named: give its URL, such as --url sqlite:///shop.db, or set it in the environment as "
+            f"{URL_VARIABLE}"
+        )
     return url
 
 

@@ -148,8 +148,10 @@ async def _drop(arguments: Namespace) -> int:
 def _required_selection(arguments: Namespace) -> Callable[[Buried], bool] | None:
     _check_max(arguments)
     select = _selection(arguments)
-    if (select is None) != arguments.all:
-        raise InvalidArgumentError("--all", arguments.all, "one of two: --all, or some of --id, --reason and --type")
+    if select is None and not arguments.all:
+        raise ConfigurationError("nothing says which letters: give --all, or some of --id, --reason and --type")
+    if select is not None and arguments.all:
+        raise ConfigurationError("--all goes with none of --id, --reason and --type: give the one or the others")
     return select
 
 

@@ -15,7 +15,9 @@ from busframe.cli.output import complain, say, say_json
 from busframe.cli.running import DONE, EXIT_CODES, FOUND, run
 from busframe.config import BackendUrl
 from busframe.errors import InvalidArgumentError
+from busframe.message import queue_name
 from busframe.topology.access import access_of, policy_writer
+from busframe.topology.edits import moved, with_state
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -187,6 +189,8 @@ async def _rename(topology: Topology, arguments: Namespace) -> None:
 
 
 async def _move(topology: Topology, arguments: Namespace) -> None:
+    # Refuses what is wrong before anything is said to be under way.
+    moved(arguments.group, arguments.event, queue_name(arguments.queue))(await topology.subscriptions())
     complain(
         "busframe topology move: copies go to the new queue; waiting for the old one to be empty "
         "(Ctrl-C leaves it draining)"
@@ -195,6 +199,7 @@ async def _move(topology: Topology, arguments: Namespace) -> None:
 
 
 async def _unsubscribe(topology: Topology, arguments: Namespace) -> None:
+    with_state(arguments.group, arguments.event, "draining")(await topology.subscriptions())
     wait = not arguments.no_wait
     if wait:
         complain("busframe topology unsubscribe: waiting until its queue is empty (Ctrl-C leaves it draining)")

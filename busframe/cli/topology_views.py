@@ -152,5 +152,8 @@ def say_changes(changes: Sequence[Change]) -> None:
 def say_left(left: Sequence[Left]) -> None:
     """Print queues that were removed."""
     for gone in left:
-        kept = f"; its dead letters are still on {gone.dead_letters}" if gone.dead_letters else ""
+        kept = ""
+        if gone.dead_letters:
+            dead = gone.dead_letters
+            kept = f"; its dead letters are still on {dead}" if gone.seen else f"; {dead} looks empty, and is left"
         say(f"queue {gone.queue} is removed{kept}")

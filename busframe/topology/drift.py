@@ -136,7 +136,9 @@ def _compare_rows(registry: Registry, rows: Sequence[Subscription]) -> list[Find
                 detail = f"{had}, declared for {row.group} with {_filter(row)}"
                 findings.append(_about(row, "row differs", detail))
         elif others:
-            detail = f"listed with queue {others[0].queue}: busframe topology move {row.group} {row.queue}"
+            there = others[0].queue
+            move = f"busframe topology move {row.group} {row.queue}"
+            detail = f'listed with queue {there}: {move}, or write queue="{there}" in the program'
             findings.append(_about(row, "row elsewhere", detail))
         else:
             findings.append(_about(row, "row missing", "the program subscribes and the list does not say so"))

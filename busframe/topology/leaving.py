@@ -44,10 +44,12 @@ class Left:
 
     Attributes:
         dead_letters: its dead-letter queue, if that was left for what is on it, or may be.
+        seen: something was seen on that. Without it, the broker's counts may be late.
     """
 
     queue: QueueName
     dead_letters: QueueName | None
+    seen: bool = False
 
 
 def quiet_s(backend: Backend, recipients: RecipientList | None) -> float:
@@ -132,23 +134,24 @@ async def take_down(
     if before_removal is not None:
         await before_removal(queue)
     await backend.remove(queue)
-    keep = not with_dead_letters and await _may_hold_messages(backend, dead)
+    letters = None if with_dead_letters else await _stats(backend, dead)
+    seen = letters is not None and not is_empty(letters)
+    # Counts that may be late are no reason to throw away what somebody has to look at.
+    keep = letters is not None and (seen or not backend.capabilities.exact_stats)
     if not keep:
         await backend.remove(dead)
     if await _is_listed(recipients, queue):
         _log.info("queue %s was subscribed to again while it was being removed: it is made again", queue)
         await backend.provision(Plan(queues=tuple(specs)))
         return None
-    return Left(queue=queue, dead_letters=dead if keep else None)
+    return Left(queue=queue, dead_letters=dead if keep else None, seen=seen)
 
 
-async def _may_hold_messages(backend: Backend, queue: QueueName) -> bool:
+async def _stats(backend: Backend, queue: QueueName) -> QueueStats | None:
     try:
-        stats = await backend.stats(queue)
+        return await backend.stats(queue)
     except QueueNotFoundError:
-        return False
-    # Counts that may be late are no reason to throw away what somebody has to look at.
-    return not is_empty(stats) or not backend.capabilities.exact_stats
+        return None
 
 
 async def _is_listed(recipients: RecipientList, queue: QueueName) -> bool:

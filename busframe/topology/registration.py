@@ -126,7 +126,8 @@ def _require_only_queue(new: Subscription, rows: Iterable[Subscription]) -> None
         if (row.topic, row.group) == (new.topic, new.group) and row.state != "draining":
             raise ConfigurationError(
                 f"group {new.group} gets {new.topic} on queue {row.queue}, and this program has it on {new.queue}: "
-                f"it would get every message twice. Move it: busframe topology move {new.group} {new.queue}"
+                f"it would get every message twice. Move it: busframe topology move {new.group} {new.queue}; or, if it "
+                f'has been moved there, write queue="{row.queue}" in the program'
             )
 
 

@@ -82,6 +82,26 @@ async def test_a_delay_that_is_no_number_is_named() -> None:
             await live.publish(OrderPlaced("o1"), delay_s="soon")
 
 
+@pytest.mark.parametrize("several", [[OrderPlaced("o1")], (OrderPlaced("o1"), OrderPlaced("o2"))])
+async def test_several_messages_in_one_call_are_told_to_go_one_at_a_time(several: object) -> None:
+    async with UNTYPED.connect("memory://") as live:
+        for call in (live.publish, live.send):
+            with pytest.raises(InvalidArgumentError, match="messages go one at a time, with a call for each"):
+                await call(several)
+
+
+async def test_dead_letters_of_no_group_name_the_groups_there_are() -> None:
+    bus: Any = Bus("shop")
+    bus.subscribe(OrderPlaced, group="billing")(_handler(OrderPlaced))
+    async with bus.connect("memory://") as live:
+        for name, said in (
+            ("biling", "did you mean billing"),
+            ("nope", r"may be of billing, shop-billing, shop/billing"),
+        ):
+            with pytest.raises(QueueNotFoundError, match=f"queue {name}-dead is not there.*{said}"):
+                await live.dead_letters(name).list()
+
+
 async def _published() -> None:
     await UNTYPED.connect("memory://").publish(OrderPlaced("o1"))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from busframe.cli.running import DONE, FOUND, MISUSED
+from busframe.cli.running import DONE, FAILED, FOUND, MISUSED
 
 Asked = Any  # the fixture's function
 
@@ -84,6 +84,23 @@ def test_what_cannot_be_replayed_stays_and_exits_with_1(asked: Asked, letters: l
     assert len(listed(asked)) == len(letters)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("shop-biling", "did you mean shop-billing"),
+        ("nope", "dead letters may be of shop-billing, "),
+    ],
+)
+@pytest.mark.parametrize("command", ["list", "replay"])
+@pytest.mark.usefixtures("letters")
+def test_a_misspelt_queue_is_answered_with_those_there_are(asked: Asked, command: str, given: str, said: str) -> None:
+    code, out, complaints = asked("dead", command, given, *(["--all"] if command == "replay" else []))
+    assert (code, out) == (FAILED, "")
+    assert f"queue {given}-dead is not there" in complaints
+    assert said in complaints
+    assert "provision" not in complaints
+
+
 def test_dropping_asks_first(asked: Asked, letters: list[dict[str, Any]]) -> None:
     code, _, complaints = asked("dead", "drop", "shop-billing", "--type", "shop.order.placed")
     assert code == MISUSED
@@ -97,8 +114,8 @@ def test_dropping_asks_first(asked: Asked, letters: list[dict[str, Any]]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["replay", "shop-billing"], "--all, or some of --id, --reason and --type"),
-        (["replay", "shop-billing", "--all", "--reason", "x"], "one of two"),
+        (["replay", "shop-billing"], "nothing says which letters: give --all, or some of --id, --reason and --type"),
+        (["replay", "shop-billing", "--all", "--reason", "x"], "--all goes with none of"),
         (["drop", "shop-billing", "--all", "--max", "0"], "--max=0"),
         (["list", "shop-billing", "--max", "0"], "--max=0"),
     ],

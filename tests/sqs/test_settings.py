@@ -66,6 +66,11 @@ def test_a_bad_url_is_refused_before_anything_happens(url: str, named: str) -> N
     assert caught.value.parameter == named
 
 
+def test_a_url_without_a_region_is_said_as_it_was_written() -> None:
+    with pytest.raises(InvalidArgumentError, match="url='sqs://' is not allowed: sqs://region, such as"):
+        settings("sqs://")
+
+
 def test_the_backend_is_found_by_its_scheme() -> None:
     assert backend_factory("sqs") is open_sqs
 

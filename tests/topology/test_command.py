@@ -13,8 +13,10 @@ from busframe.cli.finding import find_bus
 from busframe.cli.output import age, say_table
 from busframe.cli.running import DONE, FAILED, FOUND, MISUSED
 from busframe.cli.topology import main
+from busframe.cli.topology_views import say_left
 from busframe.errors import InvalidArgumentError
 from busframe.message import Outgoing, QueueName
+from busframe.topology.leaving import Left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,6 +182,31 @@ def test_operators_pause_resume_rename_move_and_unsubscribe(asked: Asked) -> Non
     newest = json.loads(asked("history", "--json", "--limit", "1")[1])
     assert [change["what"] for change in newest] == ["unsubscribed"]
     assert "subscribed" in asked("history")[1]
+
+
+@pytest.mark.parametrize("operation", [["move", "shop/biling", "shop-bills"], ["unsubscribe", "shop/biling"]])
+def test_a_misspelt_group_is_refused_before_anything_is_said_to_go_on(asked: Asked, operation: list[str]) -> None:
+    asked("apply", "shop_app:bus")
+    code, out, complaints = asked(*operation)
+    assert (code, out) == (MISUSED, "")
+    assert complaints.count("\n") == 1
+    assert "has no group shop/biling" in complaints
+
+
+def test_after_a_move_the_program_may_name_the_queue(asked: Asked) -> None:
+    asked("apply", "shop_app:bus")
+    assert asked("move", "shop/billing", "shop-bills")[0] == DONE
+    _, out, _ = asked("check", "shop_app:bus")
+    assert 'topology move shop/billing shop-billing, or write queue="shop-bills" in the program' in out
+
+
+def test_dead_letters_are_said_to_be_left_only_if_some_were_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    queue, dead = QueueName("shop-billing"), QueueName("shop-billing-dead")
+    say_left([Left(queue=queue, dead_letters=dead, seen=True), Left(queue=queue, dead_letters=dead)])
+    seen, unseen = capsys.readouterr().out.splitlines()
+    assert seen.endswith("its dead letters are still on shop-billing-dead")
+    assert "its dead letters" not in unseen
+    assert unseen.endswith("shop-billing-dead looks empty, and is left")
 
 
 def test_apply_removes_only_when_told_and_never_what_is_not_empty(asked: Asked) -> None:
