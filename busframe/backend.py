@@ -29,7 +29,7 @@ own context may take longer: as long as one receive's wait, where the broker can
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 from busframe.checks import check_is, check_one_of, check_seconds, check_texts, check_whole
 from busframe.errors import InvalidArgumentError
@@ -52,6 +52,10 @@ if TYPE_CHECKING:
         SettleOutcome,
     )
     from busframe.recipients import RecipientList
+
+F = TypeVar("F", bound="BackendFactory")
+
+_ONE_PROCESS: Final = "__busframe_one_process__"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,3 +372,17 @@ class BackendFactory(Protocol):
             BackendError: on entering: the broker cannot be reached or used.
         """
         ...
+
+
+def in_one_process(factory: F) -> F:
+    """Mark a factory whose backends no other process can share (`Capabilities.shared` is False).
+
+    What starts several processes refuses it before it starts the first; without the mark each of them would refuse.
+    """
+    setattr(factory, _ONE_PROCESS, True)
+    return factory
+
+
+def is_in_one_process(factory: BackendFactory) -> bool:
+    """Tell whether a factory is marked `in_one_process`."""
+    return getattr(factory, _ONE_PROCESS, False) is True

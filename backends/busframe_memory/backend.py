@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from busframe import runtime
-from busframe.backend import Capabilities, DeadLetters, QueueSpec, QueueStats
+from busframe.backend import Capabilities, DeadLetters, QueueSpec, QueueStats, in_one_process
 from busframe.errors import (
     BackendError,
     ClosedError,
@@ -321,6 +321,7 @@ class MemoryBackend:
             raise ClosedError("the memory:// backend is closed")
 
 
+@in_one_process
 @asynccontextmanager
 async def open_memory(url: BackendUrl) -> AsyncGenerator[MemoryBackend, None]:
     """Open an empty engine: `memory://`. It ends with the context, and its messages with it."""

@@ -57,6 +57,19 @@ def url_of(arguments: Namespace) -> str:
     return url
 
 
+def require_shared(*, shared: bool) -> None:
+    """Refuse several processes where each would have a broker of its own.
+
+    Raises:
+        ConfigurationError: it is so.
+    """
+    if not shared:
+        raise ConfigurationError(
+            "--workers: the broker is this process's own; several processes need one that they share, such as "
+            "--url sqlite:///queue.db"
+        )
+
+
 def recipients_of(arguments: Namespace) -> str | None:
     """The recipient list's URL, if the option or the environment names one."""
     return arguments.recipients or _from_environment(RECIPIENTS_VARIABLE)

@@ -9,14 +9,15 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from time import gmtime
 from typing import TYPE_CHECKING, Final, get_args
 
-from busframe.backend import ProvisionMode
-from busframe.cli.connecting import add_app, add_connection
+from busframe.backend import ProvisionMode, is_in_one_process
+from busframe.cli.connecting import URL_VARIABLE, add_app, add_connection, require_shared
 from busframe.cli.endpoint import parse_address
 from busframe.cli.link import WORKER_VARIABLE
 from busframe.cli.running import run
 from busframe.cli.supervisor import Policy, Supervisor
 from busframe.cli.watchdog import Watchdog
 from busframe.cli.worker import Worker
+from busframe.config import BackendUrl, backend_factory
 from busframe.errors import InvalidArgumentError
 from busframe.session import DRAIN_S
 
@@ -168,6 +169,11 @@ async def _work(arguments: Namespace, watchdog: Watchdog | None = None) -> int:
 
 async def _supervise(arguments: Namespace, given: list[str]) -> int:
     _check(arguments)
+    if arguments.workers > 1:
+        # Once, and here. That no URL is named is left to the workers: the program may name one in its environment.
+        url = arguments.url or os.environ.get(URL_VARIABLE)
+        if url:
+            require_shared(shared=not is_in_one_process(backend_factory(BackendUrl.parse(url).scheme)))
     policy = Policy(
         workers=arguments.workers,
         ends=arguments.drain,

@@ -13,7 +13,7 @@ import msgspec
 from anyio.from_thread import BlockingPortal
 
 from busframe import runtime
-from busframe.cli.connecting import connected
+from busframe.cli.connecting import connected, require_shared
 from busframe.cli.endpoint import parse_address, serving
 from busframe.cli.finding import find_bus
 from busframe.cli.link import GRACE_S, Link, as_json, report
@@ -89,11 +89,8 @@ class Worker:
             connected(arguments, bus, inbox=inbox, provision=arguments.provision) as live,
             runtime.background_tasks() as tasks,
         ):
-            if arguments.workers > 1 and not live.capabilities.shared:
-                raise ConfigurationError(
-                    "--workers: the broker is this process's own; several processes need one that they share, such as "
-                    "--url sqlite:///queue.db"
-                )
+            if arguments.workers > 1:
+                require_shared(shared=live.capabilities.shared)
             self._live = live
             try:
                 tasks.start_soon(self._report, live)

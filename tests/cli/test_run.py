@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from busframe.cli.run import worker_main
 from busframe.cli.running import DONE, FAILED, FOUND, MISUSED
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ def test_ps_tells_who_does_what_and_exits_with_1_if_somebody_is_not_well(asked: 
         (["shop_app:nothing"], "which has no 'nothing'; it has shop_app:bus, shop_app:none"),
         (["shop_app:bus", "--metrics", ":9100"], "--metrics=':9100' is not allowed: PORT for the loopback address"),
         (["shop_app:bus", "--workers", "2", "--metrics", "x"], "--metrics='x'"),
+        (["shop_app:bus", "--workers", "2", "--url", "memory://"], "several processes need one that they share"),
+        (["shop_app:bus", "--workers", "2", "--url", "sqlit:///shop.db"], "did you mean sqlite://?"),
         (["shop_app:bus", "--url", "http://localhost:9324"], "sqs://us-east-1?endpoint_url=http://..."),
         (["shop_app:bus", "--url", "sqlit:///shop.db"], "did you mean sqlite://?"),
         (["shop_app:bus", "--url", "sqs://eu-west-1"], "it is --recipients, or BUSFRAME_RECIPIENTS"),
@@ -162,6 +165,16 @@ def test_wrong_use_is_explained_in_a_line(asked: Asked, arguments: list[str], co
     assert complaint in complaints
     assert complaints.startswith("busframe run: ")
     assert complaints.count("\n") == 1
+
+
+def test_a_worker_refuses_a_broker_of_its_own_by_itself(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert asked
+    # As where the backend's factory is not marked: then nobody knows before it is open.
+    monkeypatch.setattr(sys, "argv", ["run", "shop_app:bus", "--workers", "2", "--url", "memory://"])
+    assert worker_main() == MISUSED
+    assert "several processes need one that they share" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
