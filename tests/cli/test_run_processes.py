@@ -244,7 +244,8 @@ def test_max_time_ends_several_workers_too(asked: Asked, folder: Path) -> None:
 def test_max_time_exits_with_3_if_no_worker_could_receive(asked: Asked, folder: Path, more: list[str]) -> None:
     assert asked
     nowhere = ["--url", "sqlite:///new.db", "--provision", "assume"]
-    with running(folder, "--max-time", "3", "--workers", "2", *nowhere, *more) as run:
+    # Long enough for both to have begun, on a machine that is busy.
+    with running(folder, "--max-time", "8", "--workers", "2", *nowhere, *more) as run:
         assert run.end()[0] == FAILED
     assert "shop-billing: polls fail: " in "".join(run.said)
 
