@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from busframe import bus, runtime
 from busframe.errors import BackendError
+from busframe.forwarding import ForwardingBackend
 from busframe.message import Acknowledge, Extension, Failed, Release, Sent
 from busframe_emulator.delivery.client_history import Call, ClientHistory, QueueFacts, Seen, write_client_history
 
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from busframe.backend import Backend, BackendFactory, Capabilities, Plan, QueueSpec, QueueStats
+    from busframe.backend import Backend, BackendFactory, Plan
     from busframe.config import BackendUrl
-    from busframe.ledger import Ledger
     from busframe.message import Outgoing, QueueName, Received, SendOutcome, Settlement, SettleOutcome
     from busframe_emulator.delivery.client_history import Outcome
 
@@ -96,33 +96,23 @@ class Recorder:
             file.writelines(f"{line}\n" for line in self.lines())
 
 
-class RecordingBackend:
+class RecordingBackend(ForwardingBackend):
     """Implements `busframe.backend.Backend` around another, and whatever else that one does.
 
     Safe to cancel where the other is: such a call is written down as one of which nobody knows what it did.
     """
 
     def __init__(self, backend: Backend, history: ClientHistory, client: str) -> None:
-        self._backend = backend
+        super().__init__(backend)
         self._history = history
         self._client = client
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """See `Backend.capabilities`."""
-        return self._backend.capabilities
-
-    @property
-    def ledger(self) -> Ledger:
-        """See `Backend.ledger`."""
-        return self._backend.ledger
+        return getattr(self.inner, name)
 
     async def provision(self, plan: Plan) -> None:
         """See `Backend.provision`. What the queues are to be like is written down."""
-        await self._backend.provision(plan)
+        await self.inner.provision(plan)
         for spec in plan.queues:
             self._history.queues[spec.name] = QueueFacts(
                 visibility_s=spec.lease_s,
@@ -143,14 +133,14 @@ class RecordingBackend:
             }
             for message in batch
         ]
-        return await self._call(queue, asked, lambda: self._backend.send(queue, batch))
+        return await self._call(queue, asked, lambda: self.inner.send(queue, batch))
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `Backend.receive`."""
         asked: Asked = {"op": "receive", "wait_s": wait_s, "visibility_s": lease_s}
         began = _now_us()
         try:
-            received = await self._backend.receive(queue, limit=limit, wait_s=wait_s, lease_s=lease_s)
+            received = await self.inner.receive(queue, limit=limit, wait_s=wait_s, lease_s=lease_s)
         except BaseException as error:
             self._write(queue, began, [(asked, _outcome_of(error))])
             raise
@@ -170,29 +160,17 @@ class RecordingBackend:
 
     async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
         """See `Backend.settle`."""
-        return await self._call(queue, _hidings(batch), lambda: self._backend.settle(queue, batch))
+        return await self._call(queue, _hidings(batch), lambda: self.inner.settle(queue, batch))
 
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         """See `Backend.extend`."""
-        return await self._call(queue, _hidings(batch), lambda: self._backend.extend(queue, batch))
-
-    async def stats(self, queue: QueueName) -> QueueStats:
-        """See `Backend.stats`."""
-        return await self._backend.stats(queue)
-
-    async def describe(self, queue: QueueName) -> QueueSpec | None:
-        """See `Backend.describe`."""
-        return await self._backend.describe(queue)
-
-    async def list_queues(self, prefix: str = "") -> Sequence[QueueName]:
-        """See `Backend.list_queues`."""
-        return await self._backend.list_queues(prefix)
+        return await self._call(queue, _hidings(batch), lambda: self.inner.extend(queue, batch))
 
     async def purge(self, queue: QueueName) -> None:
         """See `Backend.purge`."""
         began = _now_us()
         try:
-            await self._backend.purge(queue)
+            await self.inner.purge(queue)
         except BaseException as error:
             self._write(queue, began, [({"op": "purge"}, _outcome_of(error))])
             raise
@@ -200,7 +178,7 @@ class RecordingBackend:
 
     async def remove(self, queue: QueueName) -> None:
         """See `Backend.remove`. With the queue its messages are gone: as if it were purged."""
-        await self._backend.remove(queue)
+        await self.inner.remove(queue)
         now_us = _now_us()
         self._write(queue, now_us, [({"op": "purge"}, "ok")])
 

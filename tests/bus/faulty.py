@@ -6,12 +6,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from busframe.backend import Immediate
+from busframe.forwarding import ForwardingBackend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from busframe.backend import Backend, Capabilities, Plan, QueueSpec, QueueStats
-    from busframe.ledger import Ledger
+    from busframe.backend import Backend
     from busframe.message import (
         Extension,
         Outgoing,
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     )
 
 
-class FaultyBackend:
+class FaultyBackend(ForwardingBackend):
     """Raises the next of the errors planned for a method, until there are none; records the sizes of its batches."""
 
     def __init__(self, inner: Backend) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.faults: dict[str, deque[Exception]] = {}
         self.batches: list[tuple[str, int]] = []
 
@@ -38,17 +38,6 @@ class FaultyBackend:
         self.batches.append((method, size))
         if self.faults.get(method):
             raise self.faults[method].popleft()
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self.inner.capabilities
-
-    @property
-    def ledger(self) -> Ledger:
-        return self.inner.ledger
-
-    async def provision(self, plan: Plan) -> None:
-        await self.inner.provision(plan)
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         self._meet(f"send {queue}", len(batch))
@@ -66,21 +55,6 @@ class FaultyBackend:
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         self._meet("extend", len(batch))
         return await self.inner.extend(queue, batch)
-
-    async def stats(self, queue: QueueName) -> QueueStats:
-        return await self.inner.stats(queue)
-
-    async def describe(self, queue: QueueName) -> QueueSpec | None:
-        return await self.inner.describe(queue)
-
-    async def list_queues(self, prefix: str = "") -> Sequence[QueueName]:
-        return await self.inner.list_queues(prefix)
-
-    async def purge(self, queue: QueueName) -> None:
-        await self.inner.purge(queue)
-
-    async def remove(self, queue: QueueName) -> None:
-        await self.inner.remove(queue)
 
 
 class FaultyAtOnce(FaultyBackend):

@@ -21,6 +21,7 @@ import pytest
 from busframe.backend import Peeks
 from busframe.config import BackendUrl
 from busframe.errors import BackendError, InvalidArgumentError, QueueNotFoundError, StorageError
+from busframe.forwarding import ForwardingBackend
 from busframe.ledger import Ledger
 from busframe.message import Acknowledge, Failed, MessageId, Receipt, Received, Release, Sent, Settled, is_ordered
 from busframe.testing import BackendConformance, Trial
@@ -49,7 +50,7 @@ for module in (trial, deliveries, cancellation):
     vars(module)["PATIENCE_S"] = 2.0
 
 
-class Sound:
+class Sound(ForwardingBackend):
     """Hands everything on. Each defect below overrides what it gets wrong.
 
     Attributes:
@@ -62,55 +63,18 @@ class Sound:
     tasks: TaskGroup
 
     def __init__(self, inner: MemoryBackend) -> None:
-        self.inner = inner
+        super().__init__(inner)
+        self.memory = inner
         self.now_s = 0.0
 
     async def advance(self, seconds: float) -> None:
         self.now_s += seconds
-        self.inner.advance(seconds)
+        self.memory.advance(seconds)
 
     fail_call: Callable[[int], bool] | None = None
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self.inner.capabilities
-
-    @property
-    def ledger(self) -> Ledger:
-        return self.inner.ledger
-
-    async def provision(self, plan: Plan) -> None:
-        await self.inner.provision(plan)
-
-    async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
-        return await self.inner.send(queue, batch)
-
-    async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
-        return await self.inner.receive(queue, limit=limit, wait_s=wait_s, lease_s=lease_s)
-
-    async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
-        return await self.inner.settle(queue, batch)
-
-    async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
-        return await self.inner.extend(queue, batch)
-
-    async def stats(self, queue: QueueName) -> QueueStats:
-        return await self.inner.stats(queue)
-
-    async def describe(self, queue: QueueName) -> QueueSpec | None:
-        return await self.inner.describe(queue)
-
-    async def list_queues(self, prefix: str = "") -> Sequence[QueueName]:
-        return await self.inner.list_queues(prefix)
-
-    async def purge(self, queue: QueueName) -> None:
-        await self.inner.purge(queue)
-
-    async def remove(self, queue: QueueName) -> None:
-        await self.inner.remove(queue)
-
     async def peek(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:
-        return await self.inner.peek(queue, limit=limit, after=after)
+        return await self.memory.peek(queue, limit=limit, after=after)
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
