@@ -54,6 +54,18 @@ async def recorded_shop(sim: Sim, recorder: Recorder) -> None:
             await sim.quiesce()
 
 
+@pytest.mark.anyio
+async def test_a_broker_that_answers_without_waiting_is_recorded_too() -> None:
+    recorder = Recorder()
+    with recorder.buses("shop"):
+        async with bus.connect("memory://") as live, live.running():
+            await live.send(PrintInvoice("1"))
+            while live.counts["shop-invoice-print"].handled < 1:  # noqa: ASYNC110 - it looks from outside
+                await anyio.sleep(0.001)
+    done = {call.op for call in recorder.history.calls if call.outcome == "ok"}
+    assert done == {"send", "receive", "delete"}
+
+
 @pytest.mark.parametrize("profile", ["calm", "hostile", "swarm"])
 def test_what_a_bus_sees_of_the_broker_is_fine(profile: str) -> None:
     recorders: list[Recorder] = []
