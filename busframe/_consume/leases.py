@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from busframe import runtime
+from busframe.batching import unaccounted
 from busframe.errors import BackendError, LeaseLostError, ReceiptInvalidError, UnavailableError
 from busframe.message import Extension, Failed
 
@@ -259,7 +260,7 @@ class LeaseKeeper:
             else:
                 if len(outcomes) == len(batch):
                     return outcomes
-                error = UnavailableError(f"the backend answered for {len(outcomes)} of {len(batch)} entries")
+                error = unaccounted(len(outcomes), len(batch))
         return [Failed(error=error)] * len(batch)
 
     def _learn(self, due: Slot, asked: Mapping[Lease, float], outcomes: Sequence[SettleOutcome]) -> None:

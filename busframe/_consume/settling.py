@@ -14,8 +14,8 @@ import anyio
 from busframe import runtime
 from busframe._consume.leases import Lease
 from busframe.backend import Immediate
-from busframe.batching import Batcher
-from busframe.errors import BackendError, UnavailableError
+from busframe.batching import Batcher, unaccounted, unforeseen
+from busframe.errors import BackendError
 from busframe.message import Acknowledge, Failed, Settled
 
 if TYPE_CHECKING:
@@ -143,11 +143,8 @@ class Settler:
 def _accounted(batch: Sequence[Lease], outcomes: Sequence[SettleOutcome]) -> Sequence[SettleOutcome]:
     if len(outcomes) == len(batch):
         return outcomes
-    text = f"the backend answered for {len(outcomes)} of {len(batch)} entries"
-    return _failed(batch, UnavailableError(text))
+    return _failed(batch, unaccounted(len(outcomes), len(batch)))
 
 
 def _failed(batch: Sequence[Lease], error: Exception) -> Sequence[SettleOutcome]:
-    if not isinstance(error, BackendError):
-        error = BackendError(repr(error), effect="unknown")
-    return [Failed(error=error)] * len(batch)
+    return [Failed(error=error if isinstance(error, BackendError) else unforeseen(error))] * len(batch)

@@ -62,7 +62,6 @@ class World:
     def __init__(self, chooser: Chooser, tasks: TaskGroup, *, seed: int, scripted: Scripted | None = None) -> None:
         self.chooser = chooser
         self.ask = None if chooser is CALM else chooser.ask
-        self._is_calm = chooser is CALM
         self._outcomes: list[Outcomes[Any]] = []
         self.tasks = tasks
         self.back_us = 0
@@ -169,7 +168,7 @@ class World:
 
         Those of fewer entries than `entries_min` are nobody's concern.
         """
-        if not self._is_calm or len(outcomes) < entries_min:
+        if self.chooser is not CALM or len(outcomes) < entries_min:
             return outcomes
         text = f"{operation} of {len(outcomes)} {'entries' if len(outcomes) > 1 else 'entry'}"
         watched = Outcomes(outcomes, Entry(self.now_us(), "client", operation, node, queue, text=text))

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from delivery_bugs.table import BUGS
 
 from busframe.simulation import SimulationFailedError, simulate
 from busframe_emulator.delivery.profiles import CALM_PROFILE
@@ -17,17 +18,6 @@ if TYPE_CHECKING:
     from busframe.simulation.reporting import Failure
     from busframe.simulation.running import Backend
 
-BUGS = (
-    "non_idempotent_handler",
-    "delete_before_work",
-    "check_then_act",
-    "slow_handler",
-    "short_memory",
-    "assumed_order",
-    "retry_without_key",
-    "swallowed_error",
-    "one_receive",
-)
 NEEDS_NO_ADVERSARY = {"slow_handler"}
 SEEDS_MAX = 400
 DEVIATIONS_MAX = 5
