@@ -10,6 +10,7 @@ Bus and boto3 share the queues of a run: a message attribute of a type that the 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
@@ -54,6 +55,8 @@ _ATTEMPTS_MAX: Final = 5
 """boto3 guide, "Retries": the default of the legacy mode, the first attempt included."""
 
 _WAIT_S_MAX: Final = 20.0
+"""The same page: the longest wait of the newer modes; five attempts come to eight seconds at most."""
+
 _SERVER_ERROR: Final = 500
 
 
@@ -93,20 +96,14 @@ class SimulatedBoto(Hook):
     ) -> Answered:
         """See `Hook.handle`. Attempts that failed on their way are repeated as botocore repeats them."""
         self._ways.require_can_wait(model.name)
-        attempts_max = _attempts_max(context["client_config"])
-        attempt = 1
-        while True:
-            try:
-                answered = super().handle(model=model, params=params, context=context, request_signer=request_signer)
-            except _errors() as error:
-                if attempt == attempts_max:
-                    raise
-                del error
-            else:
-                if attempt == attempts_max or not _is_worth_repeating(answered):
+        ask = partial(super().handle, model=model, params=params, context=context, request_signer=request_signer)
+        for repetition in range(_attempts_max(context["client_config"]) - 1):
+            with suppress(*_errors()):
+                answered = ask()
+                if not _is_worth_repeating(answered):
                     return answered
-            self._ways.sleep(min(runtime.random() * 2 ** (attempt - 1), _WAIT_S_MAX))
-            attempt += 1
+            self._ways.sleep(min(runtime.random() * 2**repetition, _WAIT_S_MAX))
+        return ask()
 
 
 class _Ways:
