@@ -47,9 +47,8 @@ class InHand:
         """Let so many more of them take up no places; fewer, if negative."""
         self._held += count
         self._count_max += count
-        if count > 0 and self._changed is not None:
-            self._changed.set()
-            self._changed = None
+        if count > 0:
+            self._tell()
 
     def add(self, lease: Lease) -> None:
         """Take one in hand."""
@@ -63,20 +62,22 @@ class InHand:
             del self._leases[lease]
             if self._bytes_max is not None:
                 self._bytes -= _bytes(lease)
-            if self._changed is not None:
-                self._changed.set()
-                self._changed = None
+            self._tell()
 
     async def reserve(self, most: int) -> int:
         """Wait for room, and keep up to `most` places of it for a receive. Give them back with `unreserve`."""
         worthwhile = min(most, max(1, self._count_max // 4))
-        while self._room() < 1:
-            await self._change()
-        if self._room() < worthwhile:
+        while (room := self._room()) < worthwhile:
+            if room < 1:
+                await self._change()
+                continue
             with anyio.move_on_after(PATIENCE_S):
                 while self._room() < worthwhile:
                     await self._change()
-        places = min(most, self._room())
+            # Others may have taken what room there was: held messages that are tried again, and receives beside this.
+            if (room := self._room()) >= 1:
+                break
+        places = min(most, room)
         self._reserved += places
         return places
 
@@ -98,6 +99,7 @@ class InHand:
     def unreserve(self, places: int) -> None:
         """Give back what `reserve` kept, before or after adding what came of it."""
         self._reserved -= places
+        self._tell()
 
     async def wait_until_empty(self) -> None:
         """Return when nothing is in hand."""
@@ -108,6 +110,11 @@ class InHand:
         if self._bytes_max is not None and self._bytes >= self._bytes_max:
             return 0
         return self._count_max - len(self._leases) - self._reserved
+
+    def _tell(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     async def _change(self) -> None:
         if self._changed is None:

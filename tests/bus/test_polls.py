@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import pytest
@@ -12,6 +12,8 @@ from bus.orders import OrderPlaced
 from bus.virtual import BILLING, connected_by, until
 
 from busframe import Bus, Retry
+from busframe._consume.bounds import LOOK_S
+from busframe._consume.in_hand import InHand
 from busframe._consume.polling import Polling
 from busframe._consume.polls import POLLS_MAX, PollCount
 from busframe.errors import AccessDeniedError, UnavailableError
@@ -19,9 +21,11 @@ from busframe.message import QueueName
 from busframe.simulation.running import Conditions, run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from busframe import Live
+    from busframe._consume.leases import Lease
+    from busframe.message import Received
     from busframe.simulation.running import Backend
 
 ORDERED = QueueName("shop-billing.fifo")
@@ -219,6 +223,64 @@ def test_several_polls_keep_to_the_bound_on_bytes_but_for_one_receive(play: Call
             assert backend.under_way_max == 2
 
     play(story)
+
+
+class BesideIsLater(DistantBackend):
+    """Has the poll that waits for long served before those beside it."""
+
+    async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
+        if wait_s <= LOOK_S:
+            await anyio.sleep(0.001)
+        return await super().receive(queue, limit=limit, wait_s=wait_s, lease_s=lease_s)
+
+
+def test_room_that_a_poll_gives_back_is_used_while_handlers_go_on(play: Callable[..., None]) -> None:
+    bus = Bus("shop")
+    running: list[str] = []
+
+    @bus.subscribe(OrderPlaced, group="billing", concurrency=30)
+    async def bill(order: OrderPlaced) -> None:
+        running.append(order.order)
+        await anyio.sleep(3600)
+
+    async def story() -> None:
+        async with connected_by(bus, BesideIsLater) as (live, backend):
+            await publish_many(live, 20)
+            async with live.running(drain_s=0):
+                await until(lambda: len(running) == 20 and backend.polls[-1][2] == 0)
+                for n in range(20, 30):
+                    await live.publish(OrderPlaced(str(n), customer=str(n)))
+                with anyio.fail_after(60):
+                    await until(lambda: len(running) == 30)
+
+    play(story)
+
+
+def test_room_that_messages_tried_again_have_taken_is_not_asked_for(play: Callable[..., None]) -> None:
+    """What was held takes up places again while a receive waits for company of the few that are free."""
+
+    async def story() -> None:
+        in_hand = InHand(count_max=8, bytes_max=None)
+        leases = [cast("Lease", object()) for _ in range(9)]
+        for lease in leases:
+            in_hand.add(lease)
+        in_hand.hold(2)  # one place is free
+        async with anyio.create_task_group() as tasks:
+
+            async def ask() -> None:
+                places.append(await in_hand.reserve(10))
+
+            tasks.start_soon(ask)
+            await anyio.sleep(0.01)
+            in_hand.hold(-2)
+            await anyio.sleep(1)
+            assert not places
+            in_hand.remove(leases[0])
+            in_hand.remove(leases[1])
+
+    places: list[int] = []
+    play(story)
+    assert places == [1]
 
 
 def test_an_error_has_all_polls_wait_and_counts_once(play: Callable[..., None]) -> None:
