@@ -1,7 +1,7 @@
 """For the time of a run the program sees virtual time and a seed wherever it looks, and is refused the rest by name.
 
-What is exchanged: the clocks of `time`, the source of `uuid`, `secrets`, `os.urandom` and the global generator of
-`random`, and the ways to a thread. What is refused: threads (or they are run at once, in place), sleeping without
+What is exchanged: all clocks (`clocks`), the source of `uuid`, `secrets`, `os.urandom` and the generators of `random`,
+and the ways to a thread. What is refused: threads (or they are run at once, in place), sleeping without
 awaiting, sockets, processes. Each is put back at the end. A program that took such a function out of its module before
 the run (`from time import time`) keeps the real one; running a seed twice shows that.
 """
@@ -16,8 +16,9 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partial, partialmethod
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, cast
 
 import anyio
@@ -26,6 +27,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from busframe import runtime
+from busframe.simulation.clocks import exchange_clocks
 from busframe.simulation.escapes import escape
 from busframe.simulation.greenlets import can_block, is_blocking, run_blocking, wait_for
 
@@ -39,10 +41,10 @@ Threads = Literal["forbid", "inline"]
 
 Where greenlet is installed, it may then block (`greenlets`)."""
 
-EPOCH_S: Final = 1_900_000_000
-"""Wall-clock time at the start of each run: in 2030, so that nobody mistakes it for a real one."""
+_MACHINE: Final = 0x0200_0000_0001
+"""What `uuid.uuid1` takes for the machine's address: one of those that nobody is given."""
 
-_NANOSECONDS: Final = 1_000_000_000
+_SEED: Final = random.Random.seed
 
 
 @contextmanager
@@ -66,13 +68,15 @@ def sealed(
     state = random.getstate()
     with ExitStack() as patches:
         exchange = _Exchange(patches)
-        exchange(time, "time", lambda: EPOCH_S + now_s())
-        exchange(time, "time_ns", lambda: round((EPOCH_S + now_s()) * _NANOSECONDS))
-        exchange(time, "monotonic", now_s)
-        exchange(time, "monotonic_ns", lambda: round(now_s() * _NANOSECONDS))
+        exchange_clocks(exchange, patches, now_s)
         exchange(time, "sleep", _sleep)
         exchange(os, "urandom", chance.randbytes)
         exchange(random, "_urandom", chance.randbytes)  # of SystemRandom, and so of secrets
+        # A generator that is given no seed asks the system.
+        exchange(random.Random, "seed", partialmethod(_seed, chance))
+        exchange(random, "seed", cast("Any", random.getstate).__self__.seed)
+        for name, value in (("_generate_time_safe", None), ("_node", _MACHINE), ("_last_timestamp", None)):
+            exchange(uuid, name, value)  # of uuid1: else that asks the C library, and goes on from the run before
         exchange(runtime, "_ids", random.Random(seed))  # noqa: S311 - names, not secrets
         exchange(runtime, "now_s", now_s)  # the same, with less asking around
         if sleep is not None:
@@ -116,6 +120,10 @@ class _Exchange:
             self._patches.callback(setattr, owner, name, before)
         else:
             self._patches.callback(delattr, owner, name)
+
+
+def _seed(generator: random.Random, chance: random.Random, /, a: Any = None, version: int = 2) -> None:
+    _SEED(generator, chance.getrandbits(64) if a is None else a, version)
 
 
 async def _run_blocking_in_place(function: Callable[[], R], *, limiter: object = None) -> R:  # noqa: ARG001 - as runtime's

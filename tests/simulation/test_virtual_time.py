@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -206,20 +207,34 @@ def test_clocks_and_chance_follow_the_run_and_are_put_back(backend: Backend) -> 
             time.time(),  # noqa: TID251
             time.time_ns(),  # noqa: TID251
             time.monotonic(),  # noqa: TID251
+            time.perf_counter(),  # noqa: TID251
+            datetime.now(UTC),  # noqa: TID251
+            time.gmtime()[:6],
+            time.strftime("%Y"),
             random.random(),  # noqa: S311
+            random.Random().random(),  # noqa: S311 - without a seed of its own
             uuid.uuid4(),  # noqa: TID251
+            uuid.uuid1(),
             secrets.token_hex(),
             os.urandom(4),
         ]
+
+    def real() -> datetime:
+        return datetime.now(UTC)  # noqa: TID251
+
+    assert real().year < 2030, "what the interpreter remembers of the real one is not what a run sees"
 
     before = random.getstate()
     first, second = (run_in_virtual_time(program, Conditions(backend=backend, seed=1)) for _ in range(2))
     other = run_in_virtual_time(program, Conditions(backend=backend, seed=2))
     assert first == second
-    assert first[:3] == other[:3] == [1_900_000_010, 1_900_000_010 * 10**9, 10]
-    assert not set(first[3:]) & set(other[3:])
+    date = datetime(2030, 3, 17, 17, 46, 50, tzinfo=UTC)
+    clocks = [1_900_000_010, 1_900_000_010 * 10**9, 10, 10, date, date.timetuple()[:6], "2030"]
+    assert first[:7] == other[:7] == clocks
+    assert not set(first[7:]) & set(other[7:])
     assert random.getstate() == before
     assert time.time() < 1_900_000_000  # noqa: TID251 - the real one; simulated runs begin there
+    assert real().year < 2030
 
 
 async def in_anyios_thread() -> None:
