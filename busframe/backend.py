@@ -199,12 +199,15 @@ class QueueStats:
         delayed: sent, not yet due.
         oldest_age_s: seconds since the oldest message still there was sent; None if the queue is empty or the
             broker does not tell.
+        arrived: how many messages have come onto the queue so far, in whatever way. Its growth between two looks, less
+            the growth of what is there, is how many have gone. None: the broker does not count them.
     """
 
     visible: int
     in_flight: int
     delayed: int
     oldest_age_s: float | None
+    arrived: int | None = None
 
 
 class Backend(Protocol):

@@ -78,6 +78,9 @@ def queue_families(stats: Mapping[str, QueueStats | BackendError]) -> tuple[Fami
     gauge("messages_delayed", "Messages sent and not yet due.", lambda full: full.delayed)
     # Nothing where the broker does not tell (Amazon SQS): zero would say that nothing is old.
     gauge("oldest_message_age_seconds", "Time since the oldest message was sent.", _oldest_age_s)
+    # Nothing where the broker does not count them.
+    arrived = [({"queue": queue}, full.arrived) for queue, full in told.items() if full.arrived is not None]
+    page.add("queue_messages_arrived_total", "counter", "Messages that came.", arrived, together="max")
     up = [({"queue": queue}, float(not isinstance(full, BackendError))) for queue, full in stats.items()]
     page.add("queue_up", "gauge", "1 if the broker told how full the queue is.", up, together="max")
     return page.families

@@ -254,6 +254,7 @@ class MemoryBackend:
             in_flight=view.in_flight,
             delayed=view.delayed,
             oldest_age_s=None if oldest_us is None else (self._driver.now_us() - oldest_us) / _SECOND_US,
+            arrived=view.arrived,
         )
 
     async def peek(self, queue: QueueName, *, limit: int, after: str | None = None) -> Sequence[Peeked]:

@@ -209,6 +209,7 @@ def _move(transaction: Transaction, source: Queue, target: Queue, rows: Sequence
     transaction.touched.add(target.name)
     sweep(transaction, target)  # see `Sending`
     transaction.unexpired_until_us.pop(target.id, None)
+    transaction.note_arrived(target, len(rows))
     if not target.ordered:
         # The time of the send stays: a message does not live longer because it failed.
         transaction.execute(

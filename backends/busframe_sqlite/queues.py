@@ -112,11 +112,13 @@ def count(transaction: Transaction, name: QueueName) -> QueueStats | None:
     oldest = transaction.fetch(
         "SELECT sent_at_us FROM message WHERE queue_id = ? ORDER BY kept_from_us LIMIT 1", (queue.id,)
     )
+    ((arrived,),) = transaction.fetch("SELECT arrived FROM queue WHERE id = ?", (queue.id,))
     return QueueStats(
         visible=visible,
         in_flight=int(in_flight),
         delayed=hidden - int(in_flight),
         oldest_age_s=max(0.0, to_s(now_us - oldest[0][0])) if oldest else None,
+        arrived=arrived,
     )
 
 

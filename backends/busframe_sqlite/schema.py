@@ -136,10 +136,15 @@ INSERT INTO subscription SELECT id, '*', topic, queue, '', NULL, 'headers', 'act
 DROP TABLE recipient;
 """
 
+# How many messages have come onto the queue: their numbers do not tell, since they are the file's.
+_VERSION_3: Final = """
+ALTER TABLE queue ADD COLUMN arrived INTEGER NOT NULL DEFAULT 0;
+"""
+
 _SWITCH_PAUSE_S: Final = 0.005
 
 # The n-th script makes version n out of version n - 1. Scripts are never changed once released: append.
-MIGRATIONS: Final[Sequence[str]] = (_VERSION_1, _VERSION_2)
+MIGRATIONS: Final[Sequence[str]] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 def open_file(connection: sqlite3.Connection, settings: Settings) -> None:

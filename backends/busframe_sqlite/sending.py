@@ -74,6 +74,7 @@ class _Desk:
         self._known: dict[str, Sent] = {}
         self._new: list[tuple[object, ...]] = []
         self._appended: list[NewMessage] = []
+        self._count = 0
 
     def recall(self, batches: Sequence[Batch]) -> None:
         """Find what was sent before within the window."""
@@ -117,6 +118,8 @@ class _Desk:
 
     def finish(self) -> None:
         """Write what goes with the messages."""
+        if self._count:
+            self._transaction.note_arrived(self.queue, self._count)
         if self._appended:
             note_appended(self._transaction, self._appended)
         if self._new:
@@ -148,6 +151,7 @@ class _Desk:
             message.body,
         )
         transaction.insert(row)
+        self._count += 1
         if not queue.ordered:
             return Sent(message_id=MessageId(message_id))
         self._appended.append(row)

@@ -121,6 +121,7 @@ class Transaction:
         self.now_us = now_us
         self.receipts = memory.receipts
         self.touched: set[str] = set()
+        self._arrived: dict[int, int] = {}
         self.unexpired_until_us = memory.unexpired_until_us
 
     @property
@@ -165,6 +166,8 @@ class Transaction:
             self.write_out()
         if self._memory.next_number != self._first_number:
             self._connection.execute("UPDATE store SET next_number = ?", (self._memory.next_number,))
+        for queue_id, count in self._arrived.items():
+            self._connection.execute("UPDATE queue SET arrived = arrived + ? WHERE id = ?", (count, queue_id))
 
     def new_number(self) -> int:
         """A number greater than all before it, in this file, for ever."""
@@ -173,6 +176,10 @@ class Transaction:
             number = int(self._connection.execute("SELECT next_number FROM store").fetchone()[0])
         self._memory.next_number = number + 1
         return number
+
+    def note_arrived(self, queue: Queue, count: int) -> None:
+        """Count messages that have come onto a queue."""
+        self._arrived[queue.id] = self._arrived.get(queue.id, 0) + count
 
     def new_message_id(self, number: int) -> str:
         """An identifier that no other message has, not even in a copy of this file: the prefix is new at each start."""

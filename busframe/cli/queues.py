@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from busframe import runtime
 from busframe.bus import Bus
 from busframe.cli import message_views as views
+from busframe.cli import queue_views
 from busframe.cli.connecting import add_app, add_connection, bus_of, connected
 from busframe.cli.naming import add_queue, queue_of
 from busframe.cli.output import age, complain, say, say_json, say_json_line, say_table
 from busframe.cli.running import DONE, EXIT_CODES, run
 from busframe.errors import ConfigurationError, InvalidArgumentError, QueueNotFoundError, UnsupportedError
 from busframe.limits import PEEK_MAX
-from busframe.queue_names import dead_queue, source_of_dead
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from busframe.backend import QueueStats
     from busframe.channel import Channel
     from busframe.message import Peeked, QueueName, Received
     from busframe.session import Live
 
 CLEAR: Final = "\x1b[H\x1b[2J\x1b[3J"
 """Clears a terminal."""
+
+SPAN_S: Final = 10.0
+"""`stats --watch` tells how fast messages come and go over so long."""
+
+INEXACT_SPAN_S: Final = 60.0
+"""The same where counts lag (Amazon SQS, GetQueueAttributes: for a minute after producers have stopped, at least)."""
 
 REMEMBERED_MAX: Final = 100_000
 """Messages that `tail` knows it has shown: one given back with a delay may move to the end of its queue."""
@@ -67,10 +73,19 @@ def tail(arguments: list[str] | None = None) -> int:
 
 def stats(arguments: list[str] | None = None) -> int:
     """Run `busframe stats ...` and return its exit code."""
-    parser = _parser("stats", "Tell how full queues are, and how old the oldest message is.")
+    parser = _parser(
+        "stats", "Tell how full queues are, how old the oldest message is, and how fast messages come and go."
+    )
     add_app(parser, required=False)
     parser.add_argument(
         "--prefix", default="", help="without a program: the queues whose names start so (default: all)"
+    )
+    parser.add_argument(
+        "--interval-s",
+        type=float,
+        metavar="S",
+        help="look twice, S seconds apart, and tell how fast messages came and went in between; with --watch: tell it "
+        f"of the last S seconds (default: {SPAN_S:g}, and {INEXACT_SPAN_S:g} where the broker's counts lag)",
     )
     parser.add_argument(
         "--watch", type=float, nargs="?", const=2.0, metavar="S", help="again and again, every S seconds (default: 2)"
@@ -181,74 +196,82 @@ def _say_followed(message: Peeked, *, as_json: bool) -> None:
 
 
 async def _stats(arguments: Namespace) -> int:
-    if arguments.watch is not None and not 0 < arguments.watch < float("inf"):
-        raise InvalidArgumentError("--watch", arguments.watch, "more than 0 seconds, finite")
+    for option, seconds in (("--watch", arguments.watch), ("--interval-s", arguments.interval_s)):
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise InvalidArgumentError(option, seconds, "more than 0 seconds, finite")
     if arguments.app is not None and arguments.prefix:
         raise InvalidArgumentError("--prefix", arguments.prefix, "given without a program, whose queues are known")
     bus = bus_of(arguments)
     async with connected(arguments, bus) as live:
+        exact = live.capabilities.exact_stats
+        span_s = arguments.interval_s or (SPAN_S if exact else INEXACT_SPAN_S)
+        if arguments.interval_s is not None and not exact and span_s < INEXACT_SPAN_S:
+            complain(
+                f"busframe stats: this broker's counts may lag by a minute; a change within {span_s:g} s says little"
+            )
+        looks = deque([await _look(live, bus, arguments)])
+        if arguments.watch is None and arguments.interval_s is not None:
+            await runtime.sleep(arguments.interval_s)
+            looks.append(await _look(live, bus, arguments))
         while True:
-            queues = await _look(live, bus, arguments)
-            _show(queues, arguments)
+            _show(looks, arguments, exact=exact)
             if arguments.watch is None:
                 return DONE
             sys.stdout.flush()
             await runtime.sleep(arguments.watch)
+            looks.append(await _look(live, bus, arguments))
+            # The latest that is old enough, and those after it.
+            while len(looks) > 2 and looks[1].at_s <= looks[-1].at_s - span_s:  # noqa: PLR2004 - a first and a last
+                looks.popleft()
 
 
-async def _look(live: Live, bus: Bus, arguments: Namespace) -> Mapping[QueueName, QueueStats | None]:
-    """How full the queues are; None if one is not there."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    at_s: float
+    queues: Mapping[QueueName, queue_views.Seen]
+
+
+async def _look(live: Live, bus: Bus, arguments: Namespace) -> _Look:
+    """How full the queues are."""
+    at_s = runtime.now_s()
     names: Sequence[QueueName]
     if arguments.app is None:
         names = await live.queues(arguments.prefix)
     else:
         names = [queue for group in bus.groups.values() for queue in (group.queue, group.dead_queue)]
-    found: dict[QueueName, QueueStats | None] = {}
+    found: dict[QueueName, queue_views.Seen] = {}
     for name in names:
         try:
-            found[name] = await live.queue(name).stats()
+            stats = await live.queue(name).stats()
         except QueueNotFoundError:
-            found[name] = None
-    return found
+            stats = None
+        found[name] = queue_views.Seen(runtime.now_s(), stats)
+    return _Look(at_s, found)
 
 
-def _show(queues: Mapping[QueueName, QueueStats | None], arguments: Namespace) -> None:
+def _show(looks: Sequence[_Look], arguments: Namespace, *, exact: bool) -> None:
     at = runtime.iso_time(runtime.wall_s())
+    first, last = looks[0].queues, looks[-1].queues
+    rates: dict[QueueName, queue_views.Rates | None] | None = None
+    if arguments.watch is not None or arguments.interval_s is not None:
+        rates = {name: queue_views.rates_between(first.get(name), seen) for name, seen in last.items()}
     if arguments.json:
-        told: dict[str, Any] = {name: None if of is None else asdict(of) for name, of in queues.items()}
-        (say_json if arguments.watch is None else say_json_line)({"at": at, "queues": told})
+        told = {"at": at, "exact": exact, "queues": queue_views.as_json(last, rates)}
+        (say_json if arguments.watch is None else say_json_line)(told)
         return
     if arguments.watch is not None:
-        say(f"{CLEAR if sys.stdout.isatty() else ''}{at}")
-    if not queues:
+        over = f", rates over {age(looks[-1].at_s - looks[0].at_s)}" if len(looks) > 1 else ""
+        say(f"{CLEAR if sys.stdout.isatty() else ''}{at}{over}")
+    if last:
+        queue_views.say_queues(last, rates, exact=exact)
+    else:
         say("there are no queues" + (f" whose names start with {arguments.prefix!r}" if arguments.prefix else ""))
-        return
-    # A dead-letter queue is a column of its queue's row, and a row only if its queue is not shown.
-    rows = [name for name in queues if source_of_dead(name) not in queues]
-    say_table(
-        ("queue", "visible", "in flight", "delayed", "oldest", "dead"),
-        [(name, *_numbers(queues[name]), _letters(queues, name)) for name in rows],
-    )
-
-
-def _numbers(of: QueueStats | None) -> tuple[object, ...]:
-    return ("missing", None, None, None) if of is None else (of.visible, of.in_flight, of.delayed, age(of.oldest_age_s))
-
-
-def _letters(queues: Mapping[QueueName, QueueStats | None], name: QueueName) -> int | None:
-    dead = queues.get(dead_queue(name)) if source_of_dead(name) is None else None
-    return None if dead is None else total(dead)
-
-
-def total(of: QueueStats) -> int:
-    """All messages of a queue."""
-    return of.visible + of.in_flight + of.delayed
 
 
 async def _purge(arguments: Namespace) -> int:
     async with connected(arguments, Bus("busframe-cli")) as live:
         channel = live.queue(await queue_of(live, arguments.queue))
-        there = total(await channel.stats())
+        there = queue_views.total(await channel.stats())
         if not arguments.yes:
             raise ConfigurationError(
                 f"this removes the {there} messages of {channel.name} for good; add --yes to do it"

@@ -10,13 +10,18 @@ import anyio
 import pytest
 from cli.shop import process_of
 
-from busframe import Bus
-from busframe.backend import Peeks
-from busframe.cli.running import DONE, FAILED, MISUSED
+from busframe import Bus, runtime
+from busframe.backend import Peeks, QueueStats
+from busframe.cli.queue_views import Rates, Seen, rates_between, say_queues
+from busframe.cli.running import DONE, FAILED, INTERRUPTED, MISUSED
+from busframe.message import QueueName
 from busframe_sqlite.backend import SqliteBackend
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from busframe.session import Live
 
 Asked = Any  # the fixture's function
 
@@ -143,6 +148,100 @@ def test_stats_of_a_program_tell_which_of_its_queues_are_missing(asked: Asked) -
     assert "missing" in asked("stats", "shop_app:bus")[1]
 
 
+class Between:
+    """Time as `stats` sees it: something happens between one look and the next, and then a Ctrl-C."""
+
+    wall_s, iso_time = staticmethod(runtime.wall_s), staticmethod(runtime.iso_time)
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *events: Callable[[Live], Awaitable[object]]) -> None:
+        self._events = iter(events)
+        self._now_s = 0.0
+        monkeypatch.setattr("busframe.cli.queues.runtime", self)
+
+    def now_s(self) -> float:
+        return self._now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self._now_s += seconds
+        event = next(self._events, None)
+        if event is None:
+            raise KeyboardInterrupt
+        async with Bus("other").connect("sqlite:///shop.db") as live:
+            await event(live)
+
+
+async def three_come_and_one_goes(live: Live) -> None:
+    queue = live.queue("shop-billing")
+    for body in "abc":
+        await queue.send(body)
+    async with queue.receive(prefetch=1) as deliveries:
+        async for delivery in deliveries:
+            async with delivery:
+                break
+
+
+async def two_are_purged(live: Live) -> None:
+    await live.queue("shop-billing").purge()
+
+
+def test_two_looks_tell_how_fast_messages_come_and_go(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    Between(monkeypatch, three_come_and_one_goes)
+    told = json.loads(asked("stats", "--prefix", "shop-billing", "--interval-s", "4", "--json")[1])
+    assert told["exact"]
+    assert told["queues"]["shop-billing"]["rates"] == {
+        "over_s": 4,
+        "in_per_s": 0.75,
+        "out_per_s": 0.25,
+        "change_per_s": 0.5,
+        "empty_in_s": None,
+    }
+    Between(monkeypatch, two_are_purged)
+    head, row = asked("stats", "--prefix", "shop-billing", "--interval-s", "4")[1].splitlines()
+    assert head.split()[-5:] == ["IN/S", "OUT/S", "CHANGE/S", "EMPTY", "IN"]
+    assert row.split()[-4:] == ["0", "0.5", "-0.5", "-"]
+
+
+def test_a_watch_tells_rates_of_the_last_seconds(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(_: Live) -> None: ...
+
+    Between(monkeypatch, three_come_and_one_goes, nothing, nothing)
+    code, out, _ = asked("stats", "--prefix", "shop-billing", "--watch", "2", "--interval-s", "4", "--json")
+    assert code == INTERRUPTED
+    rates = [json.loads(line)["queues"]["shop-billing"]["rates"] for line in out.splitlines()]
+    assert rates[0] is None
+    assert [(each["over_s"], each["in_per_s"], each["out_per_s"]) for each in rates[1:4]] == [
+        (2, 1.5, 0.5),
+        (4, 0.75, 0.25),
+        (4, 0, 0),
+    ]
+
+
+def test_without_being_asked_for_there_are_no_rates(asked: Asked) -> None:
+    told = json.loads(asked("stats", "--json")[1])
+    assert all("rates" not in queue for queue in told["queues"].values())
+
+
+def look(at_s: float, visible: int, arrived: int | None) -> Seen:
+    return Seen(at_s, QueueStats(visible=visible, in_flight=0, delayed=0, oldest_age_s=None, arrived=arrived))
+
+
+def test_where_a_broker_does_not_count_what_comes_only_the_change_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    earlier, later = look(10, 100, None), look(20, 40, None)
+    rates = rates_between(earlier, later)
+    assert rates == Rates(over_s=10, in_per_s=None, out_per_s=None, change_per_s=-6, empty_in_s=40 / 60 * 10)
+    name = QueueName("orders")
+    say_queues({name: later}, {name: rates}, exact=False)
+    assert capsys.readouterr().out.splitlines()[1].split()[-5:] == ["-", "-", "~-6", "~7", "s"]
+
+
+def test_a_queue_that_was_made_again_has_no_rates_of_the_one_before() -> None:
+    rates = rates_between(look(10, 5, 1_000), look(11, 1, 1))
+    assert rates is not None
+    assert (rates.in_per_s, rates.out_per_s) == (None, None)
+    assert rates_between(None, look(11, 1, 1)) is None
+    assert rates_between(Seen(10, None), look(11, 1, 1)) is None
+
+
 def test_purge_asks_first(asked: Asked) -> None:
     send(asked, "a", "b")
     code, _, complaints = asked("purge", "shop-billing")
@@ -160,6 +259,7 @@ def test_purge_asks_first(asked: Asked) -> None:
         ["tail", "shop-billing", "--interval-s", "0"],
         ["tail", "shop-billing", "--limit", "0"],
         ["stats", "--watch", "0"],
+        ["stats", "--interval-s", "-1"],
         ["stats", "shop_app:bus", "--prefix", "x"],
     ],
 )

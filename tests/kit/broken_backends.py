@@ -400,6 +400,14 @@ class CountsWhatIsVisible(Sound):
         return replace(await super().stats(queue), in_flight=0, delayed=0)
 
 
+class CountsWhatIsLeft(Sound):
+    found_by = ("what_has_arrived_stays_counted_when_it_has_gone",)
+
+    async def stats(self, queue: QueueName) -> QueueStats:
+        stats = await super().stats(queue)
+        return replace(stats, arrived=stats.visible + stats.in_flight + stats.delayed)
+
+
 class KeepsNoLedger(Sound):
     found_by = ("every_call_of_the_broker_is_in_the_ledger",)
 

@@ -122,6 +122,7 @@ async def test_a_dead_letter_keeps_its_identity_and_its_age(backend: SqliteBacke
     assert dead.group == "tenant"
     assert dead.sent_at_s == received.sent_at_s
     assert dead.receive_count == 4
+    assert ((await backend.stats(WORK)).arrived, (await backend.stats(DEAD)).arrived) == (1, 1)
 
 
 async def test_a_message_stays_where_its_dead_letter_queue_is_gone(backend: SqliteBackend) -> None:

@@ -36,7 +36,8 @@ def _write_old_file(path: Path, version: int) -> None:
             old.executescript(script)
         old.execute("INSERT INTO store (id, secret, next_number, recipients_version) VALUES (1, x'00', 100, 0)")
         old.executemany(
-            "INSERT INTO queue VALUES (?, ?, 30000000, 0, 345600000000, NULL, NULL, '{}')",
+            "INSERT INTO queue (id, name, lease_us, delay_us, retention_us, labels)"
+            "  VALUES (?, ?, 30000000, 0, 345600000000, '{}')",
             [(1, WORK), (2, ORDERED)],
         )
         message = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?)"

@@ -101,6 +101,18 @@ class QueueChecks:
         empty = await trial.backend.stats(DEAD)
         assert (empty.visible, empty.in_flight, empty.delayed, empty.oldest_age_s) == (0, 0, 0, None)
 
+    async def test_what_has_arrived_stays_counted_when_it_has_gone(self, trial: Trial) -> None:
+        """Where the backend counts it: so that rates can be told from two looks."""
+        before = (await trial.backend.stats(ORDERS)).arrived
+        if before is None:
+            pytest.skip("the backend does not count what arrives")
+        await send(trial, "1", "2")
+        await send(trial, "3")
+        for received in await receive_all(trial, 3):
+            await trial.backend.settle(ORDERS, [Acknowledge(receipt=received.receipt)])
+        stats = await trial.backend.stats(ORDERS)
+        assert (stats.arrived, stats.visible, stats.in_flight) == (before + 3, 0, 0)
+
     # --- the ledger ---------------------------------------------------------------------------------------------------
 
     async def test_every_call_of_the_broker_is_in_the_ledger(self, trial: Trial) -> None:

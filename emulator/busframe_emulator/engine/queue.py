@@ -371,6 +371,7 @@ class Queue:
             in_flight=self.in_flight,
             delayed=self.delayed,
             oldest_sent_us=self.ageing.oldest_sent_us(),
+            arrived=self.last_ordinal,
         )
 
     def count(self, occasion: str) -> int:

@@ -151,6 +151,7 @@ class QueueView:
         visible: on a FIFO queue messages blocked by their group count as visible.
         oldest_sent_us: when the oldest message still there was sent, or came if it is a dead letter on a FIFO queue:
             from when its retention counts. None if there is none.
+        arrived: how many messages have come so far, dead letters and moved ones included. Not told over the wire.
     """
 
     address: QueueAddress
@@ -162,3 +163,4 @@ class QueueView:
     in_flight: int
     delayed: int
     oldest_sent_us: int | None
+    arrived: int
