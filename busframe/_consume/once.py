@@ -82,9 +82,12 @@ class _OnceHandler(Handler):
 
     async def _claim(self, delivery: Delivery[Any]) -> Claim:
         headers = delivery.headers
-        # CloudEvents, "id": source and id together are unique. The group keeps its name when it is moved to another
-        # queue; the owner of a command has none but its queue's.
-        key = f"{self.group}\n{headers.source}\n{headers.id}"
+        # No queue's name: a copy may come from another, when a group was moved, when a command's owner has become
+        # ordered, or from a second broker while moving there. A group keeps its name. A command has one owner, and a
+        # message keeps the name it was sent under. Foreign messages have neither.
+        handled_by = self.group or headers.type or delivery.queue
+        # CloudEvents, "id": source and id together are unique.
+        key = f"{handled_by}\n{headers.source}\n{headers.id}"
         try:
             found = await self.inbox.claim(key, lease_s=self.keeper.lease_s, window_s=self.window_s)
         except BackendError as error:
@@ -179,7 +182,7 @@ def with_inbox(group: Group, inbox: Inbox, tasks: TaskGroup) -> Group:
             filter=handler.filter,
             once_window_s=handler.once_window_s,
             inner=handler,
-            group=group.name or group.queue,
+            group=group.name,
             inbox=inbox,
             keeper=keeper,
             window_s=handler.once_window_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -10,7 +11,7 @@ import pytest
 from bus.connected import dead_letters, reason_of, until
 from bus.orders import OrderPlaced, PrintInvoice
 
-from busframe import Bus, Delivery, Drop, ForeignMessage, Live, Reject, Retry, runtime
+from busframe import Bus, Command, Delivery, Drop, ForeignMessage, Live, Reject, Retry, command, runtime
 from busframe.errors import ConfigurationError, InvalidArgumentError, MissingStoreError, UnavailableError
 from busframe.message import Acknowledge, Outgoing, QueueName
 from busframe_memory import MemoryBackend
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 BILLING = QueueName("shop-billing")
+
+
+@command("shop.invoice.print.keyed", key="order")
+@dataclass(frozen=True)
+class PrintKeyed(Command):
+    order: str
+
+
 AT_ONCE = Retry(attempts=3, first_s=0)
 
 
@@ -418,3 +427,49 @@ async def test_a_copy_that_comes_after_its_group_was_moved_to_another_queue_is_n
         async with shop("second").connect(url) as live, live.running():
             await until(lambda: live.counts["second"].handled == 1)
     assert handled == ["first"]
+
+
+def owner(handled: list[str], *, ordered: bool) -> Bus:
+    bus = Bus("shop")
+
+    @bus.handle(PrintKeyed, ordered=ordered, once=True)
+    async def print_it(_: PrintKeyed, delivery: Delivery[PrintKeyed]) -> None:
+        handled.append(delivery.queue)
+
+    return bus
+
+
+async def test_a_command_whose_owner_has_become_ordered_is_not_handled_again(tmp_path: Path) -> None:
+    handled: list[str] = []
+    url = f"sqlite:///{tmp_path}/bus.db"
+    plain, ordered = "shop-invoice-print-keyed", "shop-invoice-print-keyed.fifo"
+    with anyio.fail_after(20):
+        async with owner(handled, ordered=False).connect(url) as live:
+            await live.send(PrintKeyed("o1"))
+            (copy,) = await live.queue(plain).peek()
+            async with live.running():
+                await until(lambda: live.counts[plain].handled == 1)
+        async with owner(handled, ordered=True).connect(url) as live, live.running():
+            await live.queue(ordered).send(copy.body, attributes=copy.attributes, group="ada")
+            await until(lambda: live.counts[ordered].handled == 1)
+    assert handled == [plain]
+
+
+async def test_a_command_sent_to_two_brokers_and_consumed_from_both_is_handled_once(tmp_path: Path) -> None:
+    handled: list[str] = []
+    bus, inbox = owner(handled, ordered=False), f"sqlite:///{tmp_path}/inbox.db"
+    queue = "shop-invoice-print-keyed"
+
+    async def send_and_consume(live: Live) -> None:
+        await live.send(PrintKeyed("o1"), id="o1-print")
+        async with live.running():
+            await until(lambda: live.counts[queue].handled == 1)
+
+    with anyio.fail_after(20):
+        async with (
+            bus.connect(f"sqlite:///{tmp_path}/old.db", inbox=inbox) as old,
+            bus.connect("memory://", inbox=inbox) as new,
+        ):
+            await send_and_consume(old)
+            await send_and_consume(new)
+    assert handled == [queue]
