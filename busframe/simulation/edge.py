@@ -193,6 +193,7 @@ class NodeBackend:
         if incarnation.severed:
             await self._require_alive()
         if operation in _RECEIVES:
+            world.received_from.add(place)
             return await self._call(operation, place, call, error_of)
         world.under_way += 1
         try:

@@ -69,6 +69,9 @@ class Node:
         name: such as `worker[0]`.
         program: is run again whenever it was killed, stopped or failed, until the node is retired.
         mortal: the adversary may kill and stop it.
+
+    Attributes:
+        finished: its program came to its end by itself.
     """
 
     def __init__(self, world: World, name: str, program: Program, *, mortal: bool = True) -> None:
@@ -83,6 +86,7 @@ class Node:
         self._retired = False
         self._restart_now = anyio.Event()
         self.ended = anyio.Event()
+        self.finished = False
 
     async def run(self) -> None:
         """Live, and live again."""
@@ -91,6 +95,7 @@ class Node:
                 self._lives += 1
                 await self._live(Incarnation(self._world, self.name, self._lives))
                 if self._current is not None and self._current.end == "ended":
+                    self.finished = True
                     return
                 await self._lie_dead()
         finally:

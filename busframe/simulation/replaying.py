@@ -50,7 +50,7 @@ def replay(
         backend = told.backend if backend is None else backend
         told = told.script
     setting = Setting(scenario=scenario, backend=backend or "asyncio", checks=checks, threads=threads)
-    calm = try_calmly(setting).outcome
+    calm = try_calmly(setting, seed or 0).outcome
     return try_script(replace(setting, logs=True), told, seed or 0, calm=calm)
 
 

@@ -6,6 +6,7 @@ Longer than most files, since it is one class that users read from top to bottom
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cached_property, partial
@@ -67,8 +68,9 @@ class Sim:
 
     url: Final = "sim://"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, calm: Outcome | None = None) -> None:
         self._world = world
+        self._calm = calm
         self._queues: dict[QueueName, QueueSpec] = {}
         self._checks: list[Check] = []
         self._sometimes: dict[str, bool] = {}
@@ -260,10 +262,10 @@ class Sim:
         """Let the world come to rest: the end of most scenarios.
 
         First everything goes on as it is for `hostile_s` seconds, so that the adversary has time to act on what was
-        sent. Then the world is calm, all nodes are up, and all queues but dead-letter queues should become empty, and
-        no call of a node be under way. A dead-letter queue that a node receives from is waited for, too, as long as
-        that gets anywhere. After `within_s` more seconds that is given up, and `nothing_left` says what is left. Then
-        all nodes are stopped.
+        sent. Then the world is calm, all nodes are up, and all queues but dead-letter queues should become empty, no
+        call of a node be under way, and programs be at their end that come to one in a calm world. A dead-letter queue
+        that a node receives from, here or in a calm world, is waited for, too, as long as that gets anywhere. After
+        `within_s` more seconds that is given up, and `nothing_left` says what is left. Then all nodes are stopped.
 
         Args:
             hostile_s: virtual seconds, 0 or more.
@@ -307,7 +309,8 @@ class Sim:
         outcome = Outcome.of(self._world.record.entries)
         outcome.states = dict(self._states)
         outcome.left = await self._left()
-        outcome.unrest, outcome.waiting = self._unrest, self._waiting
+        outcome.unrest, outcome.waiting, outcome.finished = self._unrest, self._waiting, self._finished()
+        outcome.received_from = self._world.received_from
         backend = self._world.backend
         dead: list[tuple[QueueName, Peeked]] = []
         for queue in await self._dead_queues():
@@ -374,13 +377,19 @@ class Sim:
         world = self._world
         if world.under_way or any((await self._left()).values()):
             return False
+        if self._calm is not None and not self._finished() >= self._calm.finished:
+            return False
         if until is not None and not await _is_true(until):
             return False
-        worked_on = [queue for queue in await self._dead_queues() if queue in world.received_from]
+        received_from = world.received_from | (set() if self._calm is None else self._calm.received_from)
+        worked_on = [queue for queue in await self._dead_queues() if queue in received_from]
         dead = world.left(worked_on)
         if dead != self._dead_seen:
             self._dead_seen, self._dead_since_us = dead, world.now_us()
         return not dead or world.now_us() - self._dead_since_us >= DEAD_STILL_S * _SECOND_US
+
+    def _finished(self) -> Counter[str]:
+        return Counter(node.name.partition("[")[0] for node in self._world.nodes if node.finished)
 
     async def _left(self) -> dict[str, int]:
         backend = self._world.backend

@@ -84,9 +84,9 @@ class Run:
     unread: list[Entry] = field(default_factory=list["Entry"])
 
 
-def try_calmly(setting: Setting, trace: Trace | None = None) -> Run:
-    """Run in a calm world."""
-    return _try(setting, CALM, Run(seed=0), calm=None, trace=trace)
+def try_calmly(setting: Setting, seed: int = 0) -> Run:
+    """Run in a calm world; the seed is of what is random to the program itself."""
+    return _try(setting, CALM, Run(seed=seed), calm=None, trace=None)
 
 
 def try_seed(
@@ -146,7 +146,7 @@ def _try(
     nodes: list[Sequence[Node]] = []
 
     async def main() -> None:
-        async with open_world(chooser, seed=run.seed, scripted=scripted) as world, entered(Sim(world)) as sim:
+        async with open_world(chooser, seed=run.seed, scripted=scripted) as world, entered(Sim(world, calm)) as sim:
             run.entries, run.bodies = world.record.entries, world.bodies
             nodes.append(world.nodes)
             try:

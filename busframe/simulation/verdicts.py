@@ -63,6 +63,8 @@ class Outcome:
         unrest: what else `Sim.quiesce` waited for in vain; empty if nothing.
         waiting: where the programs' tasks were when it gave up.
         states: what `Sim.state` was told.
+        finished: how many nodes of a name came to the end of their programs by themselves.
+        received_from: the queues that nodes asked for messages.
     """
 
     accepted: dict[Hashable, Entry] = field(default_factory=dict["Hashable", "Entry"])
@@ -75,6 +77,8 @@ class Outcome:
     unrest: str = ""
     waiting: Sequence[str] = ()
     states: dict[str, object] = field(default_factory=dict[str, object])
+    finished: Counter[str] = field(default_factory=Counter[str])
+    received_from: set[str] = field(default_factory=set[str])
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Outcome:

@@ -54,7 +54,7 @@ class World:
         ask: the chooser's `ask`; None once the world is calm.
         back_us: when the last message is back that was deleted, and not everywhere.
         under_way: calls of nodes that have not come back, but for those that wait for messages.
-        received_from: the queues that nodes got messages from.
+        received_from: the queues that nodes asked for messages, whether an answer came or not.
         nodes: all that were started.
         escaped: the first handler that failed only of asking for what is not simulated.
     """
@@ -125,8 +125,6 @@ class World:
     def saw(self, node: str, kind: str, queue: QueueName, receipt: Receipt) -> None:
         """Write down who received or settled which delivery."""
         message, delivery = self.locate(queue, receipt)
-        if kind == "received":
-            self.received_from.add(queue)
         self.record.add(Entry(self.now_us(), "client", kind, node, queue, message, delivery))
 
     def locate(self, queue: QueueName, receipt: Receipt) -> tuple[int, int]:

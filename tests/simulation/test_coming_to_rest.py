@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -9,7 +10,7 @@ import pytest
 from bus.orders import PrintInvoice
 from simulation.apps import ORDERS, send_surely
 
-from busframe import Bus, Delivery, Later
+from busframe import BackendError, Bus, Delivery, Later
 from busframe.message import Acknowledge, Outgoing, QueueName
 from busframe.simulation import Sim, SimulationFailedError, exactly_once, replay, simulate
 from busframe_emulator.delivery.scripts import Script
@@ -70,6 +71,49 @@ def test_a_program_that_works_on_dead_letters_is_waited_for() -> None:
         await sim.quiesce()
 
     assert simulate(scenario, seeds=1, profile="calm").seeds == 1
+
+
+def test_a_program_that_works_on_dead_letters_is_waited_for_although_its_first_answer_got_lost() -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders", dead_letters=("orders-dead", 3))
+        sim.check(exactly_once)
+        await sim.backend.send(DEAD, [Outgoing(body="order")])
+        sim.accepted("order")
+
+        async def move(me: Incarnation) -> None:
+            while True:
+                with suppress(BackendError):
+                    for received in await me.backend.receive(DEAD, limit=1, wait_s=20, lease_s=90):
+                        sim.effect(received.body)
+                        await me.backend.settle(DEAD, [Acknowledge(receipt=received.receipt)])
+
+        sim.node("mover", move)
+        await sim.quiesce()
+
+    run = replay(scenario, Script([("net", ("mover", "receive", 1), 1)]))
+    assert not run.violations
+    assert [effect.at_us for effect in run.outcome.effects["order"]] == [90_000_000]
+
+
+def test_a_program_that_comes_to_its_end_in_a_calm_world_is_waited_for(backend: Backend) -> None:
+    async def scenario(sim: Sim) -> None:
+        async def web(_: Incarnation) -> None:
+            for number in range(3):
+                with suppress(BackendError):
+                    await sim.store("orders").put(number, "placed")
+                await anyio.sleep(1)  # nothing is under way
+
+        async def worker(_: Incarnation) -> None:
+            await anyio.sleep_forever()
+
+        sim.node("web", web)
+        sim.node("worker", worker)
+        await sim.quiesce()
+        sim.state("orders", sim.store("orders").contents)
+
+    run = replay(scenario, Script([("node.pause", ("web", "put", 2), 70_000_000)]), backend=backend)
+    assert not run.violations
+    assert run.outcome.states["orders"] == {0: "placed", 1: "placed", 2: "placed"}
 
 
 def test_dead_letters_that_somebody_looks_at_and_leaves_alone_do_not_hold_up_the_end() -> None:

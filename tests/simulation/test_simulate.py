@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random  # noqa: TID251 - what a program may use is what is tried
 from typing import TYPE_CHECKING
 
 import anyio
@@ -155,6 +156,31 @@ def test_state_kept_between_runs_is_told_as_such_and_not_as_a_delivery_bug(backe
 
     with pytest.raises(NondeterminismError, match="keeps something from one run to the next"):
         simulate(forgetting, backend=backend)
+
+
+def test_what_a_program_itself_leaves_to_chance_is_no_delivery_bug() -> None:
+    async def scenario(sim: Sim) -> None:
+        prices = sim.store("prices")
+        drawn = random.randrange(1_000_000)  # noqa: S311 # another one in each seed
+        sim.note(str(drawn))
+        while True:
+            try:
+                await prices.put("o1", drawn)
+            except BackendError:
+                continue
+            break
+        forgotten = [number for number in (1, 2, 3) if sim.buggify("forgets")]
+        sim.state("prices", (drawn, [] if never_wrong else forgotten))
+
+    never_wrong = True
+    assert simulate(scenario, seeds=20).seeds == 20
+    never_wrong = False
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(scenario, seeds=range(1, 20))
+    failure = caught.value.failure
+    assert failure.violation.check == "convergence"
+    assert len(failure.smallest.fired) == 1
+    assert replay(scenario, replay_token(failure)).violations == failure.smallest.violations
 
 
 def test_what_should_sometimes_be_true_and_never_is_makes_the_search_fail() -> None:
