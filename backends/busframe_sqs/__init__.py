@@ -17,7 +17,8 @@
 
 A role that sends needs `sqs:GetQueueUrl` and `sqs:SendMessage`; one that receives `sqs:GetQueueUrl`,
 `sqs:ReceiveMessage`, `sqs:DeleteMessage` and `sqs:ChangeMessageVisibility`; `SqsBackend.provision` says what it needs.
-With `large_bucket` both need `s3:DeleteObject`, and `s3:PutObject` or `s3:GetObject`, on the objects under its prefix.
+With `large_bucket` both need `s3:DeleteObject`, and `s3:PutObject` or `s3:GetObject`, on the objects under its prefix;
+who consumes also `s3:ListBucket` on the bucket, or S3 says of an object that is gone that it is forbidden.
 
 `busframe topology iam` prints policies for each role.
 

@@ -50,6 +50,7 @@ def access_policies(url: BackendUrl, access: Access, *, account: str) -> Mapping
             # To its own queues too: a delay longer than the longest of SQS is waited for in parts.
             writer.queues("PutBack", ("SendMessage",), [*access.consumed, *access.buried_in]),
             writer.large_bodies("GetObject", "PutObject"),
+            writer.missing_bodies(),
         ),
         "publisher": writer.policy(writer.queues("Send", _SEND, access.published_to), writer.large_bodies("PutObject")),
         "provisioner": writer.policy(
@@ -61,6 +62,7 @@ def access_policies(url: BackendUrl, access: Access, *, account: str) -> Mapping
             writer.queues("Operate", _OPERATE, _besides(own, [*access.provisioned, *access.listed])),
             list_queues,
             writer.large_bodies("GetObject", "PutObject"),
+            writer.missing_bodies(),
         ),
     }
 
@@ -84,12 +86,21 @@ class _Writer:
         return self.statement(sid, [f"sqs:{action}" for action in actions], resources) if resources else None
 
     def large_bodies(self, *actions: str) -> dict[str, Any] | None:
-        settings = self._settings
-        if settings.large_bucket is None:
+        if (bucket := self._bucket()) is None:
             return None
-        objects = f"arn:{_partition(settings.region)}:s3:::{settings.large_bucket}/{settings.large_prefix}*"
+        objects = f"{bucket}/{self._settings.large_prefix}*"
         # Whoever sends removes the object of a message that was not taken, whoever receives that of one that is done.
         return self.statement("LargeBodies", [f"s3:{action}" for action in ("DeleteObject", *actions)], [objects])
+
+    def missing_bodies(self) -> dict[str, Any] | None:
+        # Amazon S3 API, GetObject: without this, an object that is not there is answered like one that is forbidden. A
+        # message whose body is gone would then be tried again and again, as if that could be put right.
+        bucket = self._bucket()
+        return None if bucket is None else self.statement("MissingBodies", ["s3:ListBucket"], [bucket])
+
+    def _bucket(self) -> str | None:
+        settings = self._settings
+        return settings.large_bucket and f"arn:{_partition(settings.region)}:s3:::{settings.large_bucket}"
 
     def statement(self, sid: str, actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
         return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}

@@ -15,6 +15,8 @@ import anyio.to_thread
 import boto3
 import pytest
 from cli.shop import command_of
+from topology.bucket import NAME as BUCKET
+from topology.bucket import Bucket, claim_check
 
 from busframe._consume import polling
 from busframe.cli.finding import find_bus
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 ACCOUNT = "111111111111"
 OWNER = Key(access_key="AKIDOWNER", secret="owner's", account=ACCOUNT)  # noqa: S106 - nobody's
 
+WHERE = f"prefix=dev-&large_bucket={BUCKET}&large_prefix=shop/"
+LARGE = "x" * 1_048_577
+
 APP = """
 from dataclasses import dataclass
 from busframe import Bus, Later, Reject, Retry, command, event
@@ -44,6 +49,7 @@ from busframe import Bus, Later, Reject, Retry, command, event
 @dataclass(frozen=True)
 class OrderPlaced:
     order: str
+    note: str = ""
 
 @command("shop.invoice.print")
 @dataclass(frozen=True)
@@ -89,12 +95,13 @@ class Site:
     server: ThreadedServer
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
+    bucket: Bucket
     role: Key = OWNER
     recipients: str = "sqlite:///printed.db"
 
     @property
     def url(self) -> str:
-        return f"sqs://us-east-1?prefix=dev-&wait_s=1&endpoint_url={self.server.url}"
+        return f"sqs://us-east-1?{WHERE}&wait_s=1&endpoint_url={self.server.url}"
 
     def become(self, key: Key) -> None:
         self.monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.access_key)
@@ -104,6 +111,7 @@ class Site:
 
     def ask(self, command: str, *arguments: str) -> int:
         """Run a command; gives its exit code."""
+
         code: int = command_of(command)(list(arguments))
         said = self.capsys.readouterr()
         if code == FAILED and "AccessDenied" in said.err:
@@ -156,17 +164,26 @@ class Site:
     def send(self, queue: str, body: str = "x") -> None:
         self.client().send_message(QueueUrl=self.queue_url(queue), MessageBody=body)
 
+    def send_large(self, queue: str, *, key: str, body: str | None) -> None:
+        """Have a body lie in the bucket, or nothing where one should."""
+        if body is not None:
+            self.bucket.objects[key] = body.encode()
+        self.client().send_message(QueueUrl=self.queue_url(queue), **claim_check(key))
+
 
 def consume(site: Site) -> None:
-    """A worker's work: look, receive, handle, try again, bury, wait for longer than SQS does."""
+    """A worker's work: look, receive, handle, try again, bury, wait for longer than SQS does. Large bodies, too."""
     anyio.run(_publish, site, OWNER)
+    site.send_large("shop-billing", key="shop/gone", body=None)
     anyio.run(_consume, site)
     handled = sys.modules["policies_app"].handled
-    assert sorted(handled) == ["flaky", "flaky", "flaky", "good", "good", "invoice"]
+    assert sorted(handled) == ["flaky", "flaky", "flaky", "good", "good", "invoice", "large", "large"]
     for queue in ("shop-billing", "letters"):
         site.is_there(queue, visible=0, in_flight=0, delayed=1)
-    for queue in ("shop-billing-dead", "letters-dead"):
-        site.is_there(queue, visible=1)
+    for queue, letters in (("shop-billing-dead", 3), ("letters-dead", 2)):
+        site.is_there(queue, visible=letters)
+    # The bodies of two large letters, and of the other program's two copies; those of what was handled are gone.
+    assert len(site.bucket.objects) == 4
 
 
 async def _publish(site: Site, key: Key) -> None:
@@ -174,6 +191,8 @@ async def _publish(site: Site, key: Key) -> None:
     async with site.connected(key) as live:
         for order in ("good", "bad", "flaky"):
             await live.publish(app.OrderPlaced(order))
+        await live.publish(app.OrderPlaced("large", LARGE))
+        await live.publish(app.OrderPlaced("bad", LARGE))
         await live.publish(app.OrderPlaced("much later"), delay_s=1_000)
         await live.send(app.PrintInvoice("invoice"))
 
@@ -188,19 +207,23 @@ async def _consume(site: Site) -> None:
 
 
 def publish(site: Site) -> None:
-    """A publisher's work."""
+    """A publisher's work, a large body that a queue does not take included."""
     anyio.run(_publish_only, site)
-    for queue in ("shop-billing", "letters"):
-        site.is_there(queue, visible=1)
+    site.is_there("shop-billing", visible=2)
     site.is_there("shop-invoice-print", visible=1)
+    assert len(site.bucket.objects) == 2  # of the copies that were taken
 
 
 async def _publish_only(site: Site) -> None:
     app = sys.modules["policies_app"]
     site.become(site.role)
     async with app.bus.connect(site.url, recipients=site.recipients, provision="assume") as live:
-        await live.publish(app.OrderPlaced("good"))
+        assert len(await live.publish(app.OrderPlaced("good"))) == 3
         await live.send(app.PrintInvoice("invoice"))
+        await anyio.to_thread.run_sync(lambda: site.client().delete_queue(QueueUrl=site.queue_url("letters")))
+        with pytest.raises(PublishError) as caught:
+            await live.publish(app.OrderPlaced("large", LARGE))
+        assert len(caught.value.failed) == 1
 
 
 def provision(site: Site) -> None:
@@ -231,6 +254,8 @@ def operate(site: Site) -> None:
     site.send("shop-billing", "to be carried over")
     for _ in range(2):
         site.send("letters-dead")
+    site.send_large("letters-dead", key="shop/letter", body=LARGE)
+    site.send_large("letters-dead", key="shop/gone", body=None)
     site.become(site.role)
     site.ask_all(
         (DONE, "topology apply policies_app:bus --remove"),
@@ -239,10 +264,14 @@ def operate(site: Site) -> None:
         (DONE, "peek --receive shop-billing"),
         (DONE, "dead list letters"),
     )
-    site.is_there("letters-dead", visible=2)
-    site.ask_all((DONE, "dead replay letters --all --max 1"), (DONE, "dead drop letters --all --yes"))
+    site.is_there("letters-dead", visible=4)
+    site.ask_all((DONE, "dead replay letters --all"))
+    site.is_there("letters", visible=4)
+    assert list(site.bucket.objects) != ["shop/letter"]
+    assert len(site.bucket.objects) == 1
+    site.send("letters-dead")
+    site.ask_all((DONE, "dead drop letters --all --yes"))
     site.is_there("letters-dead", visible=0, in_flight=0)
-    site.is_there("letters", visible=1)
     client.tag_queue(QueueUrl=site.queue_url("shop-billing"), Tags={"owner": "ada"})
     site.ask_all((DONE, "topology move shop/billing shop-bills"))
     site.is_there("shop-bills", visible=1)
@@ -278,11 +307,10 @@ def printed(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     """The policies, as the command prints them while another program is in the list already."""
     assert folder.is_dir()
     with run_in_thread(keys=Keys(keys=[OWNER])) as server:
-        site = Site(server, monkeypatch, capsys)
+        site = Site(server, monkeypatch, capsys, Bucket())
         site.become(OWNER)
         site.ask_all((DONE, "topology apply policies_app:other"))
-    url = "sqs://us-east-1?prefix=dev-"
-    assert main(["iam", "policies_app:bus", "--url", url, "--account", ACCOUNT]) == DONE
+    assert main(["iam", "policies_app:bus", "--url", f"sqs://us-east-1?{WHERE}", "--account", ACCOUNT]) == DONE
     return json.loads(capsys.readouterr().out)
 
 
@@ -301,8 +329,11 @@ def given(
             policy["Statement"] = [statement for statement in policy["Statement"] if statement["Action"]]
         key = Key(access_key="AKIDROLE", secret="s", account=ACCOUNT, policy=json.dumps(policy))  # noqa: S106 - nobody's
         monkeypatch.delitem(sys.modules, "policies_app", raising=False)
+        bucket = Bucket()
+        bucket.policies[key.access_key] = policy
+        monkeypatch.setattr("busframe_sqs.opening.connect", bucket.connect)
         with run_in_thread(keys=Keys(keys=[OWNER, key]), enforce_policies=True) as server:
-            site = Site(server, monkeypatch, capsys, key, f"sqlite:///{role}-{without}.db")
+            site = Site(server, monkeypatch, capsys, bucket, key, f"sqlite:///{role}-{without}.db")
             site.become(OWNER)
             site.ask_all((DONE, "topology apply policies_app:other"), (DONE, "topology apply policies_app:bus"))
             yield site
