@@ -16,6 +16,10 @@ last.
 
 A publish to both that fails at one of them is repeated at both, under the same id: again duplicates, and again they are
 dropped. To go on when one of two has failed would lose messages as soon as the other is switched off.
+
+Here one program does it all. In a system that is deployed, the connections are named in the configuration of its
+publishers and workers, and each step is a deployment. The inbox has to be one that all workers reach: a SQLite file
+serves those of one machine.
 """
 
 from __future__ import annotations
@@ -32,12 +36,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from busframe import Bus, Delivery, Event, event
+from busframe import BackendError, Bus, Delivery, Event, PublishError, event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from busframe import Live, Producer
+
+log = logging.getLogger("migration")
 
 PER_STEP = 50
 
@@ -65,12 +71,23 @@ async def publish(producers: Sequence[Producer], orders: Sequence[str]) -> None:
 
     async def publisher() -> None:
         for order in remaining:
-            for producer in producers:
-                await producer.publish(OrderPlaced(order), id=order)
+            while not await published(producers, order):  # noqa: ASYNC110 - nobody tells when a broker is back
+                await anyio.sleep(1)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
             tasks.start_soon(publisher)
+
+
+async def published(producers: Sequence[Producer], order: str) -> bool:
+    """Publish one order, and tell whether every broker has it."""
+    try:
+        for producer in producers:
+            await producer.publish(OrderPlaced(order), id=f"{order}-placed")
+    except (BackendError, PublishError) as error:
+        log.warning("%s is published once more: %s", order, error)
+        return False
+    return True
 
 
 async def until_empty(live: Live) -> None:
@@ -126,7 +143,8 @@ def main() -> int:
     parser.add_argument("--new", help="URL of the other; by default an SQS emulator in this process")
     parser.add_argument("--recipients", help="the recipient list of the new broker, if it keeps none itself")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.ERROR)
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("busframe").setLevel(logging.ERROR)
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from busframe.message import QueueName
     from busframe.samples import Family
     from busframe.session import Live
+
+_log = logging.getLogger("busframe.run")
 
 REPORT_S: Final = 1.0
 """How often a process says how it is."""
@@ -127,6 +130,9 @@ class Worker:
         self._handles = True
         if self._link is not None:
             self._link.tell(ready=True)
+        elif not self._arguments.drain and not self._arguments.once:
+            # A sign of life for who started it. A timer's job says nothing: cron sends what it says by mail.
+            _log.info("handling messages of %s", ", ".join(sorted(self._queues)))
         if self._watchdog is not None:
             self._watchdog.watch(self._running)
 

@@ -1,5 +1,6 @@
 """A web application that answers at once and leaves the work to workers: FastAPI, and a bus.
 
+    pip install 'busframe[sqlite]' 'fastapi[standard]'
     cd examples/web_application
     fastapi run web.py                                    # or: uvicorn web:app
     busframe run shop:bus --url sqlite:///shop.db         # a worker, in another shell; as many as you like
