@@ -45,7 +45,8 @@ class _Row(NamedTuple):
     body: str
 
 
-class Claim(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Claim:
     """What a receive took.
 
     Attributes:

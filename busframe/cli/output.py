@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,21 +11,13 @@ if TYPE_CHECKING:
 
 
 def say(text: str = "") -> None:
-    """Write a line to standard output, if there is one."""
-    print(text)  # noqa: T201 - a command line speaks so
+    """Write a line to standard output."""
+    sys.stdout.write(f"{text}\n")
 
 
 def complain(text: str) -> None:
     """Write a line to standard error."""
     sys.stderr.write(f"{text}\n")
-
-
-def fall_silent() -> None:
-    """Say nothing any more: whoever read the output has seen enough, such as `head`.
-
-    Python would complain of it when it flushes at the end.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_json(value: object) -> None:
@@ -36,7 +27,8 @@ def say_json(value: object) -> None:
 
 def say_json_line(value: object) -> None:
     """Write a value as JSON on a line of its own, and let whoever reads have it at once."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201 - as above
+    say(json.dumps(value, ensure_ascii=False))
+    sys.stdout.flush()
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

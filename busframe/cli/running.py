@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from busframe.cli.output import complain, fall_silent
+from busframe.cli.output import complain
 from busframe.errors import (
     BackendError,
     BusframeError,
@@ -57,7 +59,8 @@ def run(command: Callable[..., Awaitable[int]], *arguments: Any, name: str = "",
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        fall_silent()
+        # Whoever read the output has seen enough, such as `head`. Python would complain when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except BusframeError as error:
         return explain(error, name=name)

@@ -20,7 +20,7 @@ from busframe._consume.dead import read_dead_letter
 from busframe.backend import DeadLetters, Plan, QueueSpec
 from busframe.bus import Bus
 from busframe.errors import InvalidArgumentError
-from busframe.message import queue_name
+from busframe.message import QueueName, queue_name
 from busframe.simulation.calls import telling_escapes
 from busframe.simulation.inboxes import SharedInbox
 from busframe.simulation.nodes import Incarnation, Node
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from busframe.backend import Backend
     from busframe.config import BackendUrl
     from busframe.inbox import Inbox
-    from busframe.message import Peeked, QueueName
+    from busframe.message import Peeked
     from busframe.session import Live
     from busframe.simulation.boto import SimulatedBoto
     from busframe.simulation.nodes import Program
@@ -308,12 +308,12 @@ class Sim:
         """What the run has come to."""
         outcome = Outcome.of(self._world.record.entries)
         outcome.states = dict(self._states)
-        outcome.left = await self._left()
+        outcome.left = self._left()
         outcome.unrest, outcome.waiting, outcome.finished = self._unrest, self._waiting, self._finished()
         outcome.received_from = self._world.received_from
         backend = self._world.backend
         dead: list[tuple[QueueName, Peeked]] = []
-        for queue in await self._dead_queues():
+        for queue in self._world.left(self._dead_queues()):
             after: str | None = None
             while shown := await backend.peek(queue, limit=1_000, after=after):
                 dead += ((queue, peeked) for peeked in shown)
@@ -375,14 +375,14 @@ class Sim:
     async def _rests(self, until: Callable[[], object] | None) -> bool:
         """Whether nothing is left to do."""
         world = self._world
-        if world.under_way or any((await self._left()).values()):
+        if world.under_way or any(self._left().values()):
             return False
         if self._calm is not None and not self._finished() >= self._calm.finished:
             return False
         if until is not None and not await _is_true(until):
             return False
         received_from = world.received_from | (set() if self._calm is None else self._calm.received_from)
-        worked_on = [queue for queue in await self._dead_queues() if queue in received_from]
+        worked_on = [queue for queue in self._dead_queues() if queue in received_from]
         dead = world.left(worked_on)
         if dead != self._dead_seen:
             self._dead_seen, self._dead_since_us = dead, world.now_us()
@@ -391,20 +391,19 @@ class Sim:
     def _finished(self) -> Counter[str]:
         return Counter(node.name.partition("[")[0] for node in self._world.nodes if node.finished)
 
-    async def _left(self) -> dict[str, int]:
-        backend = self._world.backend
-        dead = set(await self._dead_queues())
-        left: dict[str, int] = {}
-        for queue in await backend.list_queues():
-            if queue not in dead:
-                stats = await backend.stats(queue)
-                left[queue] = stats.visible + stats.in_flight + stats.delayed
-        return left
+    def _left(self) -> dict[str, int]:
+        """How many messages there are in each queue that is no dead-letter queue."""
+        dead = self._dead_queues()
+        queues = sorted(self._world.queues(), key=lambda queue: queue.address.name)
+        return {
+            queue.address.name: queue.visible + queue.in_flight + queue.delayed
+            for queue in queues
+            if queue.address.name not in dead
+        }
 
-    async def _dead_queues(self) -> list[QueueName]:
-        backend = self._world.backend
-        specs = [await backend.describe(queue) for queue in await backend.list_queues()]
-        return sorted({spec.dead_letters.queue for spec in specs if spec and spec.dead_letters})
+    def _dead_queues(self) -> list[QueueName]:
+        redrives = (queue.accepted.redrive for queue in self._world.queues())
+        return sorted({QueueName(redrive.target.name) for redrive in redrives if redrive is not None})
 
     async def inbox(self) -> Inbox:
         """The inbox, as `open_sim_inbox` hands it out."""

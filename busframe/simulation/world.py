@@ -19,7 +19,7 @@ from busframe_memory import MemoryBackend, queue_address
 from busframe_memory.driver import EngineDriver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from busframe_emulator.delivery.chooser import Key
     from busframe_emulator.delivery.choosers import Scripted
     from busframe_emulator.engine.events import Event
+    from busframe_emulator.engine.queue import Queue
 
 T = TypeVar("T")
 
@@ -176,6 +177,11 @@ class World:
     def unread_batches(self) -> list[Entry]:
         """Calls of a calm world whose outcomes nobody has looked at."""
         return [outcomes.call for outcomes in self._outcomes if not outcomes.looked_at]
+
+    def queues(self) -> Collection[Queue]:
+        """The broker's queues as they are now."""
+        queues, _ = self.driver.perform(Engine.look)
+        return queues.values()
 
     def left(self, queues: Iterable[QueueName]) -> dict[QueueName, int]:
         """How many messages there are in each of some queues, whatever their state; without those that are empty."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -50,6 +51,15 @@ def test_chance_keeps_the_odds_and_the_range_of_each_site() -> None:
     picks = [chooser.ask("recv.pick", ("orders", nth, 0)) or 0 for nth in range(2_000)]
     assert sum(pick <= 3 for pick in picks) > sum(pick > 6 for pick in picks)
     assert chooser.ask("recv.dup", ("orders", 1, 1)) is None
+
+
+def test_the_sites_of_one_call_are_decided_apart() -> None:
+    sites = ("net", "net.request", "net.answer", "node.pause")
+    chooser = Random(dict.fromkeys(sites, 0.5), 1)
+    keys = [("worker", "send", nth) for nth in range(2_000)]
+    drawn = [[chooser.ask(site, key) is not None for site in sites] for key in keys]
+    for one, other in combinations(range(len(sites)), 2):
+        assert 900 < sum(answers[one] == answers[other] for answers in drawn) < 1_100
 
 
 def test_what_was_recorded_replays_to_the_same_answers() -> None:

@@ -513,11 +513,8 @@ class FillsInWhatIsMissing(Sound):
         return await super().send(queue, [replace(m, deduplication_id=None) for m in batch])
 
 
-class SettlesWhoeverHasIt(Sound):
-    found_by = (
-        "an_old_receipt_does_not_acknowledge_a_newer_delivery",
-        "an_old_receipt_neither_ends_nor_prolongs_a_newer_lease",
-    )
+class AcknowledgesWhoeverHasIt(Sound):
+    found_by = ("an_old_receipt_does_not_acknowledge_a_newer_delivery",)
 
     def __init__(self, inner: MemoryBackend) -> None:
         super().__init__(inner)

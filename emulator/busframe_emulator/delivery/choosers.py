@@ -14,8 +14,9 @@ Chance is keyed: an answer depends on no other, so leaving one out of the record
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from busframe_emulator.delivery.scripts import Script
 from busframe_emulator.delivery.sites import ON_EVENTS, SITES
@@ -26,10 +27,49 @@ if TYPE_CHECKING:
     from busframe_emulator.delivery.chooser import Chooser, Key
     from busframe_emulator.delivery.triggers import Happening
 
-_HALF: Final = 1 << 64
+_ALL: Final = 1 << 64
 
 _RECEIVE_SITES: Final = frozenset({"recv.overlimit", "recv.empty", "recv.fewer", "recv.pick"})
 """Their keys begin with a queue and a receive, and one of them is asked before anything else is for that receive."""
+
+_SAME_KEYS: Final = (
+    ("node.pause", "net.request", "net.outage", "net", "net.answer"),
+    ("recv.overlimit", "recv.empty", "recv.fewer"),
+    ("delete.stale", "delete.zombie"),
+    ("node.crash", "node.stop", "node.restart"),
+)
+"""Sites that are asked under one key, one after another: 64 bytes are drawn for all, and each has eight of its own."""
+
+_PARTS: Final[Mapping[str, tuple[str, slice]]] = {site: (site, slice(8)) for site in SITES} | {
+    site: (sites[0], slice(8 * nth, 8 * nth + 8)) for sites in _SAME_KEYS for nth, site in enumerate(sites)
+}
+"""What is drawn for each site, and which of its bytes."""
+
+
+class _Odds(NamedTuple):
+    """What chance says at one site.
+
+    Attributes:
+        below: there is an answer where what is drawn is less: both as bytes, which compare as numbers do.
+        chances: as a number, of 2 ** 64.
+        kind, part: see `_PARTS`.
+        low, width, squared: of the answers; see `Site`.
+    """
+
+    below: bytes
+    chances: int
+    kind: str
+    part: slice
+    low: int
+    width: int
+    squared: bool
+
+    @classmethod
+    @lru_cache(maxsize=100)  # most runs have the same odds
+    def of(cls, site: str, odds: float) -> _Odds:
+        chances, about = int(odds * _ALL), SITES[site]
+        below = b"\xff" * 9 if chances >= _ALL else chances.to_bytes(8, "big")
+        return cls(below, chances, *_PARTS[site], about.low, about.high - about.low + 1, about.squared)
 
 
 class Scripted:
@@ -95,20 +135,33 @@ class Random:
     """
 
     def __init__(self, odds: Mapping[str, float], seed: int) -> None:
-        self._thresholds = {site: int(odd * _HALF) for site, odd in odds.items() if odd}
-        self._key = str(seed).encode()[:64]
+        self._odds = {site: _Odds.of(site, odd) for site, odd in odds.items() if odd}
+        self._hash = blake2b(salt=blake2b(str(seed).encode(), digest_size=blake2b.SALT_SIZE).digest())
+        # What was drawn last, and for what: the sites of one call are asked one after another.
+        self._drawn = b""
+        self._drawn_for: tuple[str, Key] = ("", ())
 
     def ask(self, site: str, key: Key) -> int | None:
         """See `Chooser`."""
-        threshold = self._thresholds.get(site)
-        if threshold is None:
+        odds = self._odds.get(site)
+        return None if odds is None else self._draw(odds, key)
+
+    def _draw(self, odds: _Odds, key: Key) -> int | None:
+        """Its eight bytes decide whether, and by how much, what."""
+        below, chances, kind, part, low, width, squared = odds
+        drawn_for = self._drawn_for
+        if key is not drawn_for[1] or kind is not drawn_for[0]:
+            self._drawn_for = kind, key
+            hashed = self._hash.copy()
+            hashed.update(f"{kind} {key}".encode())
+            self._drawn = hashed.digest()
+        drawn = self._drawn[part]
+        if drawn >= below:
             return None
-        drawn = blake2b(f"{site} {key}".encode(), digest_size=16, key=self._key).digest()
-        if int.from_bytes(drawn[:8], "big") >= threshold:
-            return None
-        about = SITES[site]
-        share = int.from_bytes(drawn[8:], "big") / _HALF
-        return about.low + int((share * share if about.squared else share) * (about.high - about.low + 1))
+        number = int.from_bytes(drawn, "big")
+        if squared:
+            number = number * number // chances
+        return low + number * width // chances
 
 
 class Layered:
@@ -159,12 +212,6 @@ class Guarded:
         return answer
 
 
-def _threshold(odds: float) -> bytes:
-    """What a drawn number stays below with these odds: both as bytes, which compare as the numbers do."""
-    number = int(odds * _HALF)
-    return b"\xff" * 17 if number >= _HALF else number.to_bytes(8, "big")
-
-
 # Site: most answers, for how many first parts of the key, and whether only those in a row count.
 _BUDGETS: Final[Mapping[str, tuple[int, int, bool]]] = {
     "recv.dup": (Guarded.COPIES_MAX, 2, False),
@@ -197,7 +244,7 @@ class Recording:
         return Script((site, key, answer) for (site, key), answer in self._fired.items())
 
 
-class Adversary:
+class Adversary(Random):
     """By a script, or else by chance, within budgets, recorded.
 
     The same as `Recording(Guarded(Layered(Scripted(script), Random(odds, seed))))`, but asked directly: a simulated
@@ -213,50 +260,37 @@ class Adversary:
     """
 
     def __init__(self, odds: Mapping[str, float], seed: int, script: Script) -> None:
+        super().__init__(odds, seed)
         self.scripted = Scripted(script) if script else None
-        self._hash = blake2b(digest_size=16, key=str(seed).encode()[:64])
-        # A script may say something where chance has no say; its budget is told by chance then, too.
-        asked = (site for site, odd in odds.items() if odd or script)
-        self._sites = {site: (_threshold(odds[site]), SITES[site], _BUDGETS.get(site)) for site in asked}
         self._spent: dict[tuple[str | int, ...], int] = {}
         self._fired: dict[tuple[str, Key], int] = {}
 
     def ask(self, site: str, key: Key) -> int | None:
         """See `Chooser`."""
-        if self.scripted is not None:
-            answer = self.scripted.ask(site, key)
-            if answer is not None:
-                return self._within_budget(site, key, answer, _BUDGETS.get(site))
-        known = self._sites.get(site)
-        if known is None:
+        answer = None if self.scripted is None else self.scripted.ask(site, key)
+        if answer is None:
+            odds = self._odds.get(site)
+            if odds is not None:
+                answer = self._draw(odds, key)
+        if answer is None:
+            if self._spent and (budget := _BUDGETS.get(site)) is not None and budget[2]:
+                self._spent.pop((site, *key[: budget[1]]), None)
+        elif site in _BUDGETS and not self._spend(site, key):
             return None
-        threshold, about, budget = known
-        hashed = self._hash.copy()
-        hashed.update(f"{site} {key}".encode())
-        drawn = hashed.digest()
-        if drawn >= threshold:
-            if budget is not None and budget[2] and self._spent:
-                self._spent[site, *key[: budget[1]]] = 0
-            return None
-        share = int.from_bytes(drawn[8:], "big") / _HALF
-        answer = about.low + int((share * share if about.squared else share) * (about.high - about.low + 1))
-        if budget is not None:
-            return self._within_budget(site, key, answer, budget)
-        self._fired[site, key] = answer
+        else:
+            self._fired[site, key] = answer
         return answer
 
-    def _within_budget(self, site: str, key: Key, answer: int, budget: tuple[int, int, bool] | None) -> int | None:
-        if budget is not None:
-            most, parts, in_a_row = budget
-            account = (site, *key[:parts])
-            spent = self._spent.get(account, 0)
-            if spent >= most:
-                if in_a_row:
-                    self._spent[account] = 0
-                return None
+    def _spend(self, site: str, key: Key) -> bool:
+        """Whether there was something left to spend."""
+        most, parts, in_a_row = _BUDGETS[site]
+        account = (site, *key[:parts])
+        spent = self._spent.get(account, 0)
+        if spent < most:
             self._spent[account] = spent + 1
-        self._fired[site, key] = answer
-        return answer
+        elif in_a_row:
+            del self._spent[account]
+        return spent < most
 
     @property
     def fired(self) -> Script:
