@@ -271,7 +271,8 @@ class Backend(Protocol):
 
         Acknowledging twice succeeds twice. A receipt whose lease has ended may still acknowledge if the message was
         not delivered again since; it must not acknowledge a newer delivery of an ordered queue. A `Release` of a lost
-        lease fails with `LeaseLostError` or does nothing.
+        lease fails with `LeaseLostError` or does nothing; where there is no order, it may end the lease of a newer
+        delivery (Amazon SQS lets it).
         """
         ...
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from anyio.from_thread import start_blocking_portal
 
+from busframe.errors import ClosedError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 
@@ -37,6 +39,7 @@ class BlockingLive:
     def __init__(self, live: Live, portal: BlockingPortal) -> None:
         self._live = live
         self._portal = portal
+        self._open = True
 
     @property
     def live(self) -> Live:
@@ -84,8 +87,22 @@ class BlockingLive:
             yield
 
     def call(self, function: Callable[[], Awaitable[R]]) -> R:
-        """Await what a function gives, on the connection's loop: for everything else that `live` can do."""
-        return self._portal.call(function)
+        """Await what a function gives, on the connection's loop: for everything else that `live` can do.
+
+        Raises:
+            ClosedError: the connection was closed before: nothing was called.
+        """
+        try:
+            begun = self._portal.start_task_soon(function)
+        except RuntimeError as error:
+            if self._open:
+                raise
+            raise ClosedError("nothing was done: the connection is closed") from error
+        return begun.result()
+
+    def note_closed(self) -> None:
+        """Know that the loop is about to end."""
+        self._open = False
 
 
 @contextmanager
@@ -111,4 +128,8 @@ def connect_blocking(
     with start_blocking_portal(backend, name=f"busframe {bus.name}") as portal:
         connection = bus.connect(url, recipients=recipients, inbox=inbox, provision=provision)
         with portal.wrap_async_context_manager(connection) as live:
-            yield BlockingLive(live, portal)
+            blocking = BlockingLive(live, portal)
+            try:
+                yield blocking
+            finally:
+                blocking.note_closed()

@@ -139,7 +139,7 @@ def message_type(payload: type) -> MessageType:
     found: MessageType | None = attributes.get(_MARK)
     if found is None:
         allowed = "a class declared with @event or @command"
-        if payload in {list, tuple, set, frozenset}:
+        if any(payload is many for many in (list, tuple, set, frozenset)):
             allowed += "; messages go one at a time, with a call for each"
         raise InvalidArgumentError("message type", payload, allowed)
     return found

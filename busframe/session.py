@@ -393,6 +393,7 @@ class Live(Sending):
         Args:
             name: of a group of this bus, as for `Registry.select`; of any queue; or of a dead-letter queue itself.
         """
+        check_text("name", name)
         known = [group for group in self._registry.groups.values() if name in names_of(group)]
         queue = known[0].queue if known else queue_name(name, "name")
         source = None if known else source_of_dead(queue)

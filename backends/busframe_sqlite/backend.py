@@ -80,6 +80,7 @@ class SqliteBackend:
         self.ledger: Final = Ledger()
         self.committer = committer
         self._room = room
+        self._clock = runtime.clock()
         self._recipients = SqliteRecipients(committer)
 
     @property
@@ -117,14 +118,14 @@ class SqliteBackend:
         claiming = _claiming(queue, to_us(lease_s))
         if wait_s == 0:
             return await self._take(claiming, limit)
-        deadline_s = runtime.now_s() + wait_s
+        deadline_s = self._clock() + wait_s
         line = self._room.enter(queue)
         try:
             while True:
                 news = line.news
                 if received := await self._take(claiming, limit):
                     return received
-                if line.news != news and runtime.now_s() < deadline_s:
+                if line.news != news and self._clock() < deadline_s:
                     continue
                 if not await line.sleep(deadline_s):
                     return []

@@ -45,8 +45,7 @@ class _Row(NamedTuple):
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a receive took.
 
     Attributes:

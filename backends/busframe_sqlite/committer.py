@@ -43,14 +43,14 @@ class _Group:
         self.done = runtime.signal()
         self.weight = 0
 
-    def takes(self, weight: int) -> bool:
-        """Whether there is room for one more."""
-        return len(self.pending) < _CALLS_MAX and (self.weight + weight <= _WEIGHT_MAX or not self.pending)
-
-    def add(self, pending: Pending[Any, Any], weight: int) -> None:
-        """Take one in."""
-        self.pending.append(pending)
-        self.weight += weight
+    def take(self, pending: Pending[Any, Any], weight: int) -> bool:
+        """Take one in, if there is room for it."""
+        others, weight_after = self.pending, self.weight + weight
+        if others and (weight_after > _WEIGHT_MAX or len(others) >= _CALLS_MAX):
+            return False
+        others.append(pending)
+        self.weight = weight_after
+        return True
 
 
 class Committer:
@@ -103,6 +103,7 @@ class Committer:
 
     async def serve(self) -> None:
         """Carry out what is asked for, until closed and nothing is left to do."""
+        turn = runtime.turns()
         with anyio.CancelScope(shield=True):  # What was accepted is finished, whoever is being cancelled.
             while self._groups or not self._closing:
                 if not self._groups:
@@ -110,6 +111,10 @@ class Committer:
                     await self._wanted.wait()
                     continue
                 await self._carry_out(self._groups.popleft())
+                # Those who were told just now mostly ask for something again. Let them, and it is in the next
+                # transaction with what waits for that already. Twice, since on trio any order goes within a turn.
+                await turn()
+                await turn()
 
     def close(self) -> None:
         """Accept nothing more; `serve` ends when the rest is done."""
@@ -147,11 +152,13 @@ class Committer:
                 self._take_back(pending)
 
     def _add(self, pending: Pending[Any, Any], weight: int) -> _Group:
-        if not self._groups or not self._groups[-1].takes(weight):
-            self._groups.append(_Group())
-            self._wanted.set()
-        group = self._groups[-1]
-        group.add(pending, weight)
+        groups = self._groups
+        if groups and (last := groups[-1]).take(pending, weight):
+            return last
+        group = _Group()
+        group.take(pending, weight)
+        groups.append(group)
+        self._wanted.set()
         return group
 
     def _take_back(self, pending: Pending[Any, Any]) -> None:

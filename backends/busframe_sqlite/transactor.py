@@ -117,12 +117,6 @@ class Pending(Generic[A, R]):
         self.result = None
         self.error = error
 
-    def succeed(self, result: R) -> None:
-        """Note its result."""
-        self.done = True
-        self.result = result
-        self.error = None
-
 
 class Transactor:
     """Carries out groups of work on the file."""
@@ -247,7 +241,9 @@ def _do(transaction: Transaction, work: Work[A, R], callers: Sequence[Pending[A,
             _do(transaction, work, [pending])
     else:
         for pending, result in zip(callers, results, strict=True):
-            pending.succeed(result)
+            pending.result = result
+            pending.error = None
+            pending.done = True
 
 
 def _is_locked(error: Exception) -> bool:

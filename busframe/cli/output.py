@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,21 @@ if TYPE_CHECKING:
 
 
 def say(text: str = "") -> None:
-    """Write a line to standard output."""
-    sys.stdout.write(f"{text}\n")
+    """Write a line to standard output, if there is one."""
+    print(text)  # noqa: T201 - a command line speaks so
 
 
 def complain(text: str) -> None:
     """Write a line to standard error."""
     sys.stderr.write(f"{text}\n")
+
+
+def fall_silent() -> None:
+    """Say nothing any more: whoever read the output has seen enough, such as `head`.
+
+    Python would complain of it when it flushes at the end.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_json(value: object) -> None:
@@ -27,8 +36,7 @@ def say_json(value: object) -> None:
 
 def say_json_line(value: object) -> None:
     """Write a value as JSON on a line of its own, and let whoever reads have it at once."""
-    say(json.dumps(value, ensure_ascii=False))
-    sys.stdout.flush()
+    print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201 - as above
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

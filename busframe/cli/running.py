@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from busframe.cli.output import complain
+from busframe.cli.output import complain, fall_silent
 from busframe.errors import (
     BackendError,
     BusframeError,
@@ -59,8 +57,7 @@ def run(command: Callable[..., Awaitable[int]], *arguments: Any, name: str = "",
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough, such as `head`. Python would complain when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fall_silent()
         return DONE
     except BusframeError as error:
         return explain(error, name=name)

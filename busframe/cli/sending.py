@@ -12,7 +12,7 @@ import anyio
 from busframe.bus import Bus
 from busframe.cli.connecting import add_connection, connected
 from busframe.cli.finding import find_bus, find_message_type
-from busframe.cli.output import complain, say, say_json_line
+from busframe.cli.output import complain, fall_silent, say, say_json_line
 from busframe.cli.running import DONE, EXIT_CODES, run
 from busframe.codec import key_of, reader_of
 from busframe.errors import BusframeError, CodecError, InvalidArgumentError
@@ -294,7 +294,10 @@ class _Stream:
         else:
             self.count += 1
             if self._say_one is not None:
-                self._say_one(sent)
+                try:
+                    self._say_one(sent)
+                except BrokenPipeError:
+                    fall_silent()  # and go on: the other lines are to be sent, whoever listens
         finally:
             over.set()
             if ready.key is not None and self._last_of.get(ready.key) is over:

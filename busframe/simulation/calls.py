@@ -92,7 +92,7 @@ class Calls:
             payload=payload,
             attempt=delivery.attempt,
             node=incarnation.name,
-            began_s=runtime.now_s(),
+            began_s=now_s(),
             queue=delivery.queue,
             message_id=delivery.message_id,
         )
@@ -107,7 +107,7 @@ class Calls:
         else:
             call.outcome = "done"
         finally:
-            call.ended_s = runtime.now_s()
+            call.ended_s = now_s()
             if not incarnation.severed:
                 self._tell(function, call)
 
@@ -184,3 +184,8 @@ def _escape_in(error: BaseException) -> SimulationEscapeError | None:
             return seen
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def now_s() -> float:
+    """Virtual seconds since the start of the run, to the microsecond, which is what is told of time."""
+    return round(runtime.now_s(), 6)

@@ -17,7 +17,7 @@ from busframe.message import Receipt, Received
 from busframe.outcome import Outcome as Decision
 from busframe.sending import Sender
 from busframe.sending_side import Sending
-from busframe.simulation.calls import Call, Calls, name_of
+from busframe.simulation.calls import Call, Calls, name_of, now_s
 from busframe.simulation.deviations import describe
 from busframe.simulation.nodes import Incarnation
 from busframe.simulation.sim import HOSTILE_S
@@ -97,7 +97,7 @@ class Lab(Sending):
     @property
     def now_s(self) -> float:
         """Virtual seconds since the start."""
-        return round(runtime.now_s(), 6)
+        return now_s()
 
     async def advance(self, seconds: float) -> None:
         """Let time pass: whatever is due meanwhile happens, and what is due at the end of it.

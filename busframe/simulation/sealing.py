@@ -1,16 +1,15 @@
 """For the time of a run the program sees virtual time and a seed wherever it looks, and is refused the rest by name.
 
-What is exchanged: all clocks (`clocks`), the source of `uuid`, `secrets`, `os.urandom` and the generators of `random`,
-and the ways to a thread. What is refused: threads (or they are run at once, in place), sleeping without
-awaiting, sockets, processes. Each is put back at the end. A program that took such a function out of its module before
-the run (`from time import time`) keeps the real one; running a seed twice shows that.
+What is exchanged: all clocks (`clocks`), whatever is random (`chance`), and the ways to a thread. What is refused:
+threads (or they are run at once, in place), sleeping without awaiting, sockets, processes. Each is put back at the end.
+A program that took such a function out of its module before the run (`from time import time`) keeps the real one;
+running a seed twice shows that.
 """
 
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - one of the ways to a thread
 import os
-import random  # noqa: TID251 - its global generator is seeded here
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import threading
 import time
 import uuid
 from contextlib import ExitStack, contextmanager
-from functools import partial, partialmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, cast
 
 import anyio
@@ -27,6 +26,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from busframe import runtime
+from busframe.simulation.chance import exchange_chance
 from busframe.simulation.clocks import exchange_clocks
 from busframe.simulation.escapes import escape
 from busframe.simulation.greenlets import can_block, is_blocking, run_blocking, wait_for
@@ -43,8 +43,6 @@ Where greenlet is installed, it may then block (`greenlets`)."""
 
 _MACHINE: Final = 0x0200_0000_0001
 """What `uuid.uuid1` takes for the machine's address: one of those that nobody is given."""
-
-_SEED: Final = random.Random.seed
 
 
 @contextmanager
@@ -63,21 +61,14 @@ def sealed(
         threads: what becomes of functions that are to run in threads.
         sleep: the event loop's own way to wait for virtual seconds; None: the one that all loops have.
     """
-    chance = random.Random(seed)  # noqa: S311 # chance for tests, not for secrets
     to_thread = _in_place if threads == "inline" else _refuse_thread
-    state = random.getstate()
     with ExitStack() as patches:
         exchange = _Exchange(patches)
         exchange_clocks(exchange, patches, now_s)
         exchange(time, "sleep", _sleep)
-        exchange(os, "urandom", chance.randbytes)
-        exchange(random, "_urandom", chance.randbytes)  # of SystemRandom, and so of secrets
-        # A generator that is given no seed asks the system.
-        exchange(random.Random, "seed", partialmethod(_seed, chance))
-        exchange(random, "seed", cast("Any", random.getstate).__self__.seed)
+        exchange(os, "urandom", exchange_chance(exchange, patches, seed).random_bytes)
         for name, value in (("_generate_time_safe", None), ("_node", _MACHINE), ("_last_timestamp", None)):
             exchange(uuid, name, value)  # of uuid1: else that asks the C library, and goes on from the run before
-        exchange(runtime, "_ids", random.Random(seed))  # noqa: S311 - names, not secrets
         exchange(runtime, "now_s", now_s)  # the same, with less asking around
         if sleep is not None:
             exchange(runtime, "sleep", sleep)  # likewise
@@ -100,11 +91,7 @@ def sealed(
         for method in ("connect", "connect_ex", "bind", "listen"):
             exchange(socket.socket, method, _refuse(f"socket.{method}", network))
         exchange(subprocess.Popen, "__init__", _refuse("subprocess.Popen", "processes do not know virtual time"))
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(state)
+        yield
 
 
 class _Exchange:
@@ -120,10 +107,6 @@ class _Exchange:
             self._patches.callback(setattr, owner, name, before)
         else:
             self._patches.callback(delattr, owner, name)
-
-
-def _seed(generator: random.Random, chance: random.Random, /, a: Any = None, version: int = 2) -> None:
-    _SEED(generator, chance.getrandbits(64) if a is None else a, version)
 
 
 async def _run_blocking_in_place(function: Callable[[], R], *, limiter: object = None) -> R:  # noqa: ARG001 - as runtime's

@@ -26,8 +26,8 @@ from busframe.simulation.replaying import read_replay, replay
 from busframe.simulation.reporting import Failure, report
 from busframe.simulation.running import many_runs
 from busframe.simulation.schedule import Trace
-from busframe.simulation.shrinking import RUNS_MAX, Shrinker
-from busframe.simulation.trying import NO_SCRIPT, Run, Setting, try_calmly, try_script, try_seed
+from busframe.simulation.shrinking import RUNS_MAX, Shrinker, plain_faults
+from busframe.simulation.trying import NO_SCRIPT, Run, Setting, asked_sites, try_calmly, try_script, try_seed
 from busframe.simulation.verdicts import DEFAULT_CHECKS, Violation
 from busframe_emulator.delivery.profiles import PROFILES, Profile
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from busframe.simulation.sealing import Threads
     from busframe.simulation.trying import Scenario
     from busframe.simulation.verdicts import Check, Outcome
+    from busframe_emulator.delivery.chooser import Key
     from busframe_emulator.delivery.scripts import Script
 
 Determinism = Literal["first", "always", "off"]
@@ -288,17 +289,21 @@ class _Search:
     def _shrink(self, run: Run, violation: Violation, calm: Outcome) -> tuple[Run, int]:
         best = run
 
-        def fails(script: Script) -> bool:
+        def fails(script: Script) -> Script | None:
             nonlocal best
             tried = try_script(self._setting, script, run.seed, calm=calm)
             same = [one for one in tried.violations if one.check == violation.check]
-            if same:
-                # What is asked for first is what the report shows.
-                tried.violations = [*same, *(one for one in tried.violations if one not in same)]
-                best = tried
-            return bool(same)
+            if not same:
+                return None
+            # What is asked for first is what the report shows.
+            tried.violations = [*same, *(one for one in tried.violations if one not in same)]
+            best = tried
+            return tried.fired
 
-        shrinker = Shrinker(fails, runs_max=self._runs_max)
+        def instead(entries: Sequence[tuple[str, Key, int]]) -> Iterable[tuple[str, Key, int]]:
+            return plain_faults(asked_sites(self._setting), like=entries)
+
+        shrinker = Shrinker(fails, instead=instead, runs_max=self._runs_max)
         smallest = shrinker.shrink(run.fired)
         fails(smallest)
         return best, shrinker.runs

@@ -18,6 +18,7 @@ from busframe.simulation.world import open_world
 from busframe_emulator.delivery import CALM
 from busframe_emulator.delivery.choosers import Adversary, Recording, Scripted
 from busframe_emulator.delivery.scripts import Script
+from busframe_emulator.delivery.sites import ON_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -117,18 +118,31 @@ def try_script(setting: Setting, script: Script, seed: int, *, calm: Outcome | N
 def asked_sites(setting: Setting) -> list[tuple[str, Key]]:
     """Run calmly, and tell at which sites and keys something could have been chosen, in order."""
     listening = _Listening()
-    _try(setting, listening, Run(seed=0), calm=None, trace=None)
+    _try(setting, listening, Run(seed=0), calm=None, trace=None, scripted=listening)
     return list(listening.asked)
 
 
-class _Listening:
+class _Listening(Scripted):
     """Answers calmly, and remembers what it was asked."""
 
     def __init__(self) -> None:
+        super().__init__(NO_SCRIPT)
         self.asked: dict[tuple[str, Key], None] = {}
+        self._events: set[tuple[str, Key]] = set()
+
+    @property
+    def listens(self) -> bool:
+        """Whatever happens, a node may die of it."""
+        return True
 
     def ask(self, site: str, key: Key) -> int | None:
         """See `Chooser`."""
+        if site in ON_EVENTS:
+            # All nodes are asked. The first one is whose doing it was: when others die is told by what they do.
+            event = (site, key[1:])
+            if event in self._events:
+                return None
+            self._events.add(event)
         self.asked[site, key] = None
         return None
 

@@ -177,7 +177,7 @@ LIVE: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "metrics": {"queues": FLAG},
     "queue": {"name": (5, "a b")},
     "queues": {"prefix": TEXT},
-    "dead_letters": {"name": (5, "a b")},
+    "dead_letters": {"name": (5, "a b", ["a"])},
     "backend_as": {"kind": (5, "MemoryBackend")},
 }
 CHANNEL: Mapping[str, Mapping[str, tuple[object, ...]]] = {
@@ -303,6 +303,18 @@ async def test_what_a_method_of_a_connection_cannot_use_is_named(
             options = {**NEEDED.get(method, {}), **extra, parameter: value}
             with refused(parameter):
                 await call(target_of(live, kind), method, options)
+
+
+@pytest.mark.parametrize("value", [None, "shop.order.placed", OrderPlaced("o1"), [OrderPlaced], {}, int])
+async def test_what_is_no_type_of_messages_is_named(value: object) -> None:
+    untyped = shop()
+    with refused("message type"):
+        untyped.subscribe(value, group="billing")
+    with refused("message type"):
+        untyped.handle(value)
+    async with untyped.connect("memory://") as live:
+        with refused("message type"):
+            live.stream(value, group="audit")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,17 @@ def test_a_line_each_is_read_from_standard_input(asked: Asked) -> None:
     assert (code, out) == (DONE, "700 sent\n")
     assert len(bodies(asked, "shop-invoice-print")) == 20
     assert "700" in asked("stats", "--prefix", "shop-invoice-print")[1]
+
+
+def test_all_lines_are_sent_though_nobody_reads_what_was_sent(asked: Asked) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    lines = "".join(f'{{"order": "{n}"}}\n' for n in range(200))
+    with os.fdopen(writer, "w") as output, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", output)
+        code, _, complaints = asked("send", "shop_app:bus", "shop.invoice.print", "-", "--json", stdin=lines)
+    assert (code, complaints) == (DONE, "")
+    assert "200" in asked("stats", "--prefix", "shop-invoice-print")[1]
 
 
 def test_the_first_line_that_is_wrong_stops_it_and_is_named(asked: Asked) -> None:

@@ -513,8 +513,11 @@ class FillsInWhatIsMissing(Sound):
         return await super().send(queue, [replace(m, deduplication_id=None) for m in batch])
 
 
-class AcknowledgesWhoeverHasIt(Sound):
-    found_by = ("an_old_receipt_does_not_acknowledge_a_newer_delivery",)
+class SettlesWhoeverHasIt(Sound):
+    found_by = (
+        "an_old_receipt_does_not_acknowledge_a_newer_delivery",
+        "an_old_receipt_neither_ends_nor_prolongs_a_newer_lease",
+    )
 
     def __init__(self, inner: MemoryBackend) -> None:
         super().__init__(inner)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random  # noqa: TID251 - what a program may use is what is tried
+import secrets
+import uuid
+from random import choice  # noqa: TID251 - taken before the run
 from typing import TYPE_CHECKING
 
 import anyio
@@ -181,6 +184,24 @@ def test_what_a_program_itself_leaves_to_chance_is_no_delivery_bug() -> None:
     assert failure.violation.check == "convergence"
     assert len(failure.smallest.fired) == 1
     assert replay(scenario, replay_token(failure)).violations == failure.smallest.violations
+
+
+def test_what_one_node_leaves_to_chance_does_not_depend_on_what_others_do(backend: Backend) -> None:
+    async def scenario(sim: Sim) -> None:
+        drawn: dict[str, object] = {}
+
+        async def jitter(me: Incarnation) -> None:
+            for number in range(50):
+                await anyio.sleep(random.uniform(0, 1))  # noqa: S311 # what programs do
+                if sim.buggify("draws more"):
+                    drawn[f"more of {me.name} {number}"] = uuid.uuid4()  # noqa: TID251
+
+        sim.node("worker", jitter, count=2)
+        await anyio.sleep(5)
+        sim.state("drawn", [choice(range(1000)), random.gauss(), secrets.token_hex(), uuid.uuid1()])  # noqa: S311
+        await sim.quiesce()
+
+    assert simulate(scenario, seeds=10, backend=backend).deviations > 10
 
 
 def test_what_should_sometimes_be_true_and_never_is_makes_the_search_fail() -> None:

@@ -21,7 +21,7 @@ class MessageChecks:
     async def test_a_message_comes_out_as_it_went_in(self, trial: Trial) -> None:
         """Body, attributes, identifier, count."""
         attributes: dict[str, str | bytes] = {"busframe": '{"type":"x"}', "raw.bytes": b"\x00\xff", "text": "ø"}
-        body = 'tab\t line\n "quotes" <&> ünïcödé 🚌 \U0010fffd'
+        body = ' tab\t line\n "quotes" <&> ünïcödé 🚌 \U0010fffd\n'
         (outcome,) = await trial.backend.send(ORDERS, [Outgoing(body=body, attributes=attributes)])
         (received,) = await receive(trial)
         assert isinstance(outcome, Sent)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from busframe.errors import InvalidArgumentError, LeaseLostError
-from busframe.message import Acknowledge, Failed, Outgoing, Release, Sent
+from busframe.message import Acknowledge, Extension, Failed, Outgoing, Release, Sent, Settled
 from busframe.testing.conformance.trial import (
     LEASE_S,
     ORDERED,
@@ -103,6 +103,18 @@ class OrderChecks:
         """It would be ignored."""
         with pytest.raises(InvalidArgumentError, match="deduplication_id"):
             await trial.backend.send(ORDERS, [Outgoing(body="x", deduplication_id="1")])
+
+    async def test_an_old_receipt_neither_ends_nor_prolongs_a_newer_lease(self, ordered: Trial) -> None:
+        """Whoever was late would take the message from the one who has it now, and hold up its group."""
+        await send_ordered(ordered, ("a", "a0"))
+        (first,) = await receive(ordered, queue=ORDERED)
+        await ordered.advance(LEASE_S + 1)
+        (second,) = await receive_all(ordered, 1, queue=ORDERED)
+        await ordered.backend.settle(ORDERED, [Release(receipt=first.receipt)])
+        assert await receive(ordered, queue=ORDERED) == []
+        (outcome,) = await ordered.backend.extend(ORDERED, [Extension(receipt=first.receipt, lease_s=LEASE_S)])
+        assert isinstance(outcome, Failed)
+        assert await ordered.backend.settle(ORDERED, [Acknowledge(receipt=second.receipt)]) == [Settled()]
 
     async def test_an_old_receipt_does_not_acknowledge_a_newer_delivery(self, ordered: Trial) -> None:
         """On an ordered queue the newer holder is safe."""

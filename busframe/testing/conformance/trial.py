@@ -34,7 +34,8 @@ class Trial:
     Attributes:
         backend: open and empty.
         advance: moves the backend's clock by so many seconds and returns when all that fell due has happened, waiting
-            receivers included. Where there is no such clock it has to sleep.
+            receivers included. Where there is no such clock it has to sleep. How long a receive waits (`wait_s`) goes
+            by the clock on the wall, whatever moves: a wait for nothing has to end by itself.
         fail_call: makes the `n`-th call from now that the backend makes of its broker fail, as a broken connection or
             a full disk would; 0 calls it off. Returns whether the one asked for before has failed.
             `busframe.testing.LosingCalls` makes one for any backend. None: nothing is tried with it.
