@@ -45,11 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"  {words}")
         say(f"    allowed: {reason}")
     say()
-    lines = in_lanes(saved.lines, width=parsed.width)
-    if not parsed.all:
-        lines = in_lanes(focused(saved), width=parsed.width, most=_LINES_MAX)
-    for line in lines:
+    everything = saved.lines
+    lines = everything if parsed.all else focused(saved)
+    for line in in_lanes(lines, width=parsed.width, most=None if parsed.all else _LINES_MAX):
         say(line)
+    if (left := len(everything) - min(len(lines), _LINES_MAX)) and not parsed.all:
+        say(f"{left} lines are left out: --all shows them")
     if saved.replay:
         say()
         say(f"replay: {saved.replay}")

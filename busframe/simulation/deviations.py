@@ -173,7 +173,7 @@ def _mark(entry: Entry, script: Mapping[tuple[str, Key], int], life: int) -> str
 
 def _moment(key: Key, microseconds: int) -> str:
     when = f"{_seconds(microseconds)} after" if microseconds > 0 else "at"
-    return f"{when} {'that moment' if key[1] == ANY else f'{key[1]} number {key[2]} of the run'}"
+    return f"{when} {'that moment' if key[1] == ANY else f'{key[1]!r} number {key[2]} of the run'}"
 
 
 def _seconds(microseconds: int) -> str:

@@ -81,7 +81,7 @@ def save(failure: Failure, folder: Path) -> Path:
         "backend": failure.backend,
         "where": _where(failure),
         "token": replay_token(failure),
-        "replay": "" if failure.is_calm else replay_command(failure),
+        "replay": "" if failure.of_search else replay_command(failure),
         "report": report(failure),
         "script": run.fired.to_data()["script"],
         "deviations": [[describe(*entry), why(entry[0], entry[2])] for entry in run.fired],
@@ -89,7 +89,7 @@ def save(failure: Failure, folder: Path) -> Path:
         "entries": [list(entry) for entry in run.entries],
         "marked": list(broken),
         "marks": list(marks.items()),
-        "messages": sorted(about(run.bodies, failure.violation) or ()),
+        "messages": sorted(about(run.bodies, failure.violation, run.reads_keys) or ()),
         "bodies": [[queue, message, body] for (queue, message), body in run.bodies.items()],
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,6 +125,8 @@ def load(path: Path) -> SavedFailure:
 
 
 def _where(failure: Failure) -> str:
+    if failure.of_search:
+        return f"{failure.passed} seeds tried, profile {failure.profile}, {failure.backend}"
     if failure.is_calm:
         return f"in a calm world, {failure.backend}"
     found = len(failure.found.fired)

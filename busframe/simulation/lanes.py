@@ -68,7 +68,7 @@ def in_lanes(lines: Sequence[Line], *, width: int = WIDTH, most: int | None = No
         else:
             written.append(_row(line, lanes.nodes, shown, hidden, each))
     if left := len(lanes.messages) - len(shown):
-        written.append(f"{left} more messages have no lane here; --html shows all")
+        written.append(f"{left} more messages have no lane here: --width=N makes room, --html=OUT shows all")
     return written
 
 

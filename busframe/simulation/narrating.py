@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
     from busframe.simulation.record import Entry
     from busframe.simulation.verdicts import Violation
@@ -49,16 +49,17 @@ def narrate(entries: Sequence[Entry], marks: Mapping[int, str], violations: Mapp
         violations: by number, which check an entry breaks.
     """
     absorbed = _absorbed(entries)
+    heard = {broker: number for number, broker in absorbed.items()}
     lines: list[Line] = []
     for number, entry in enumerate(entries):
-        if entry.kind in _QUIET or number in absorbed.values():
+        if entry.kind in _QUIET or number in absorbed:
             continue
-        broker = absorbed.get(number)
-        said = [mark for mark in (marks.get(number), marks.get(broker) if broker is not None else None) if mark]
-        if number in violations:
-            said.append(violations[number])
-        until_us = entry.until_us if broker is None else entries[broker].until_us
-        lines.append(Line(number, entry, until_us, tuple(said), broken=number in violations))
+        # Told where it happened: a node may have been stopped by the time it heard of it.
+        at = heard.get(number, number)
+        said = [mark for mark in dict.fromkeys((marks.get(at), marks.get(number))) if mark]
+        if at in violations:
+            said.append(violations[at])
+        lines.append(Line(at, entries[at], entry.until_us, tuple(said), broken=at in violations))
     return lines
 
 
@@ -75,14 +76,34 @@ def _absorbed(entries: Sequence[Entry]) -> dict[int, int]:
     return absorbed
 
 
-def about(bodies: Mapping[tuple[str, int], str], violation: Violation) -> set[tuple[str, int]] | None:
-    """Which messages a violation is about: those whose bodies name its key. None: all, since nothing tells."""
+def about(
+    bodies: Mapping[tuple[str, int], str],
+    violation: Violation,
+    reads_keys: Callable[[str], Collection[Hashable]] | None = None,
+) -> set[tuple[str, int]] | None:
+    """Which messages a violation is about. None: all, since nothing tells.
+
+    Args:
+        bodies: of all messages.
+        violation: is about a key, or several.
+        reads_keys: how keys are read from a body. Where it reads none of them, bodies are meant that name the key.
+    """
     if violation.key is None or isinstance(violation.key, bool):
         return None
     keys = dict.fromkeys((violation.key, *(entry.key for entry in violation.entries if entry.key is not None)))
-    named = {place for key in keys for place in _naming(bodies, key)}
+    named: set[tuple[str, int]] = set()
+    if reads_keys is not None:
+        named = {place for place, body in bodies.items() if not keys.keys().isdisjoint(_read(reads_keys, body))}
+    named = named or {place for key in keys for place in _naming(bodies, key)}
     named |= {(entry.queue, entry.message) for entry in violation.entries if entry.message}
     return named or None
+
+
+def _read(reads_keys: Callable[[str], Collection[Hashable]], body: str) -> Collection[Hashable]:
+    try:
+        return reads_keys(body)
+    except Exception:  # noqa: BLE001 - a function of the scenario, which may know the messages of one queue only
+        return ()
 
 
 def _naming(bodies: Mapping[tuple[str, int], str], key: object) -> set[tuple[str, int]]:

@@ -36,6 +36,7 @@ class Failure:
     Attributes:
         passed: how many seeds had passed before.
         is_calm: it broke in a calm world already.
+        of_search: it is wrong with all runs together, and no single one shows it.
         found: the run that was found.
         smallest: the run of the smallest script.
         violation: what broke there.
@@ -61,6 +62,7 @@ class Failure:
     is_replay: bool = False
     calm_entries: Sequence[Entry] = ()
     hazards: Sequence[Violation] = ()
+    of_search: bool = False
 
 
 def report(failure: Failure) -> str:
@@ -133,6 +135,11 @@ def replay_command(failure: Failure) -> str:
 
 def _lines(failure: Failure) -> Iterator[str]:
     violation, smallest = failure.violation, failure.smallest
+    if failure.of_search:
+        tried = f"{failure.passed} seeds tried; profile {failure.profile}, {failure.backend}"
+        yield f"busframe: {violation.check}: {failure.name} ({tried})"
+        yield from _indented(violation.text, 2)
+        return
     if failure.is_calm:
         where = f"in a calm world ({failure.backend}): no adversary is needed"
         yield f"busframe: {violation.check} broken in {failure.name}, {where}"
@@ -142,8 +149,9 @@ def _lines(failure: Failure) -> Iterator[str]:
             f"({failure.passed} seeds passed; profile {failure.profile}, {failure.backend})"
         )
     yield from _indented(violation.text, 2)
-    others = [one for one in smallest.violations if one is not violation]
-    for other in others[:_OTHERS_MAX]:
+    # Two checks may say the same: exactly once is at least once.
+    others = {one.text: one for one in reversed(smallest.violations) if one.text != violation.text}
+    for other in list(reversed(others.values()))[:_OTHERS_MAX]:
         yield from _indented(f"also {other.check}: {other.text}", 2)
     if not failure.is_calm:
         yield from _script(failure)
@@ -152,8 +160,7 @@ def _lines(failure: Failure) -> Iterator[str]:
         yield from wrap(
             f"  hazard seen in the calm run: {hazard.check}: {hazard.text}", _WIDTH, subsequent_indent=" " * 4
         )
-    if not failure.is_calm:
-        yield f"  replay: {replay_command(failure)}"
+    yield f"  replay: {replay_command(failure)}"
 
 
 def _script(failure: Failure) -> Iterator[str]:
@@ -177,9 +184,10 @@ def _script(failure: Failure) -> Iterator[str]:
 def _story(failure: Failure) -> Iterator[str]:
     violation, run = failure.violation, failure.smallest
     lines = narrate(run.entries, *pointed_at(failure))
-    messages = about(run.bodies, violation)
+    messages = about(run.bodies, violation, run.reads_keys)
     chosen = relevant(lines, messages, violation.key)
-    what = "all messages" if messages is None else ", ".join(f"{queue}#{nth}" for queue, nth in sorted(messages)[:4])
+    everything = f"all messages, none of which names {violation.key!r}" if violation.entries else "all messages"
+    what = everything if messages is None else ", ".join(f"{queue}#{nth}" for queue, nth in sorted(messages)[:4])
     if messages is not None and len(messages) > 4:  # noqa: PLR2004 - as many as are named
         what += ", ..."
     yield f"  what happened to {what} (virtual seconds):"

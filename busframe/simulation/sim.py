@@ -63,7 +63,7 @@ class Sim:
 
     Attributes:
         url: what application code connects to: `bus.connect(sim.url)`. Inside a node it is that node's connection.
-        failures: by node, what its program raised.
+        reads_keys: how the scenario reads keys from bodies, if it said so.
     """
 
     url: Final = "sim://"
@@ -81,6 +81,7 @@ class Sim:
         self._dead_since_us = 0
         self._dead_expected: set[Hashable] | None = None
         self._keys_of: Callable[[str], Collection[Hashable]] = keys_in_body
+        self.reads_keys: Callable[[str], Collection[Hashable]] | None = None
         self._self = Incarnation(world, "test", 1, is_scenario=True)
         self._inbox = SharedInbox(world)
         self._stores: dict[str, Store] = {}
@@ -240,10 +241,12 @@ class Sim:
     def read_keys(self, key_in_body: Callable[[str], Hashable]) -> None:
         """Say how to read a key from a message's body, so that it is known which keys are in dead-letter queues.
 
+        Reports show the messages from which the key is read that something is wrong with.
+
         Without it, what a body names is taken to be a key: the body itself, or, where that is a JSON object, each value
         in it.
         """
-        self._keys_of = lambda body: (key_in_body(body),)
+        self._keys_of = self.reads_keys = lambda body: (key_in_body(body),)
 
     def expect_dead_letters(self, *keys: Hashable) -> None:
         """Say that messages may end in dead-letter queues in a calm world, too: those with these keys, or any.

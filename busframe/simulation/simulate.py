@@ -147,7 +147,7 @@ def _replay(
         raise OtherReplayError(f"the replay is of {told.test or told.name}")
     if told.name != name:
         return Summary(seeds=0, deviations=0, sometimes={})  # another simulation of the same test
-    run = replay(scenario, told.script, seed=told.seed, backend=told.backend, checks=checks, threads=threads)
+    run = replay(scenario, text, checks=checks, threads=threads)
     if run.violations:
         raise SimulationFailedError(
             Failure(
@@ -156,7 +156,7 @@ def _replay(
                 profile="none: a replay",
                 is_replay=True,
                 passed=0,
-                is_calm=False,
+                is_calm=run.is_calm,
                 found=run,
                 smallest=run,
                 violation=run.violations[0],
@@ -261,7 +261,7 @@ class _Search:
                 + _first_difference(self._calm, again)
             )
 
-    def _fail(self, run: Run, calm: Outcome | None, *, passed: int) -> None:
+    def _fail(self, run: Run, calm: Outcome | None, *, passed: int, of_search: bool = False) -> None:
         violation = run.violations[0]
         smallest, runs = run, 0
         if calm is not None and self._shrinks:
@@ -275,6 +275,7 @@ class _Search:
                 profile=self._profile.name,
                 passed=passed,
                 is_calm=calm is None,
+                of_search=of_search,
                 found=run,
                 smallest=smallest,
                 violation=smallest.violations[0] if smallest.violations else violation,
@@ -301,7 +302,7 @@ class _Search:
             return tried.fired
 
         def instead(entries: Sequence[tuple[str, Key, int]]) -> Iterable[tuple[str, Key, int]]:
-            return plain_faults(asked_sites(self._setting), like=entries)
+            return plain_faults(asked_sites(self._setting, run.seed), like=entries)
 
         shrinker = Shrinker(fails, instead=instead, runs_max=self._runs_max)
         smallest = shrinker.shrink(run.fired)
@@ -311,14 +312,14 @@ class _Search:
     def _fail_unused(self, calm: Run, unused: Script, tried: int) -> None:
         text = f"what the script says came up in none of {tried} runs: {'; '.join(describe_all(unused))}"
         calm.violations.append(Violation(check="unused", text=text))
-        self._fail(calm, None, passed=tried)
+        self._fail(calm, None, passed=tried, of_search=True)
 
     def _require_sometimes(self, calm: Run, sometimes: dict[str, int], tried: int) -> None:
         never = [name for name, count in sometimes.items() if not count and not calm.sometimes.get(name)]
         if never and tried:
             text = f"never true in {tried} runs: {', '.join(never)}; the simulation may be trying nothing"
             calm.violations.append(Violation(check="vacuous", text=text))
-            self._fail(calm, None, passed=tried)
+            self._fail(calm, None, passed=tried, of_search=True)
 
 
 def _first_difference(one: Run, two: Run) -> str:

@@ -21,7 +21,7 @@ from busframe_emulator.delivery.scripts import Script
 from busframe_emulator.delivery.sites import ON_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
 
     from busframe.simulation.nodes import Node
     from busframe.simulation.record import Entry
@@ -72,6 +72,8 @@ class Run:
         violations: what was wrong with that.
         sometimes: see `Sim.sometimes`.
         unread: in a calm world: batch calls whose outcomes nobody has looked at.
+        reads_keys: see `Sim.read_keys`; None if the scenario says nothing.
+        is_calm: it is of a calm world.
     """
 
     seed: int
@@ -83,11 +85,13 @@ class Run:
     violations: list[Violation] = field(default_factory=list[Violation])
     sometimes: dict[str, bool] = field(default_factory=dict[str, bool])
     unread: list[Entry] = field(default_factory=list["Entry"])
+    reads_keys: Callable[[str], Collection[Hashable]] | None = None
+    is_calm: bool = False
 
 
 def try_calmly(setting: Setting, seed: int = 0) -> Run:
     """Run in a calm world; the seed is of what is random to the program itself."""
-    return _try(setting, CALM, Run(seed=seed), calm=None, trace=None)
+    return _try(setting, CALM, Run(seed=seed, is_calm=True), calm=None, trace=None)
 
 
 def try_seed(
@@ -115,10 +119,10 @@ def try_script(setting: Setting, script: Script, seed: int, *, calm: Outcome | N
     return run
 
 
-def asked_sites(setting: Setting) -> list[tuple[str, Key]]:
+def asked_sites(setting: Setting, seed: int = 0) -> list[tuple[str, Key]]:
     """Run calmly, and tell at which sites and keys something could have been chosen, in order."""
     listening = _Listening()
-    _try(setting, listening, Run(seed=0), calm=None, trace=None, scripted=listening)
+    _try(setting, listening, Run(seed=seed), calm=None, trace=None, scripted=listening)
     return list(listening.asked)
 
 
@@ -169,7 +173,7 @@ def _try(
             except Exception as error:  # noqa: BLE001 - found, as what a check finds
                 raised.append(Violation(check=type(error).__name__, text=raised_text(error)))
             run.outcome = await sim.outcome()
-            run.sometimes = sim.sometimes_seen
+            run.sometimes, run.reads_keys = sim.sometimes_seen, sim.reads_keys
             run.unread = world.unread_batches()
             if calm is None:
                 raised.extend(sim.node_violations())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from simulation.apps import ORDERS, naive, send_orders
 
+from busframe.errors import BackendError
 from busframe.message import Acknowledge
-from busframe.simulation import Sim, SimulationFailedError, exactly_once, simulate
+from busframe.simulation import Sim, SimulationFailedError, exactly_once, replay, simulate
 from busframe.simulation.deviations import describe, marks, why
 from busframe.simulation.narrating import about, narrate, shortened, written
 from busframe.simulation.record import Entry
@@ -142,3 +144,52 @@ def test_a_crash_and_a_lost_answer_are_marked_where_they_show() -> None:
     run = caught.value.failure.smallest
     said = {run.entries[number].kind: mark for number, mark in marks(run.entries, run.fired).items()}
     assert said == {"failure": "lost", "killed": "crash"}
+
+
+def test_what_is_told_about_a_key_are_the_messages_it_is_read_from() -> None:
+    bodies = {("orders", 1): "o-0001;7", ("orders", 2): "o-0007;3", ("other", 1): "no order"}
+    violation = Violation(check="any", text="", key=7)
+    assert about(bodies, violation) == {("orders", 1)}
+    assert about(bodies, violation, lambda body: (int(body[2:6]),)) == {("orders", 2)}
+
+
+def test_what_happened_before_a_node_was_stopped_is_told_before_it_even_if_the_node_heard_of_it_after() -> None:
+    entries = [
+        Entry(0, "broker", "delivered", "", "orders", 1, 1, until_us=30_000_000),
+        Entry(0, "app", "stopped", "worker"),
+        Entry(0, "client", "received", "worker", "orders", 1, 1),
+    ]
+    assert [line.entry.kind for line in narrate(entries, {}, {1: "any"})] == ["received", "stopped"]
+    assert [line.broken for line in narrate(entries, {}, {2: "any"})] == [True, False]
+
+
+def test_what_breaks_in_a_calm_world_can_be_replayed_too() -> None:
+    async def never_works(sim: Sim) -> None:
+        await sim.queue("orders")
+        sim.accepted("o1")
+        await sim.quiesce()
+
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(never_works, seeds=1)
+    first, *_, last = str(caught.value).splitlines()
+    assert first.endswith("in a calm world (asyncio): no adversary is needed")
+    run = replay(never_works, last.partition("replay: ")[2])
+    assert run.is_calm
+    assert [one.check for one in run.violations] == ["at_least_once"]
+
+
+def test_what_two_checks_find_is_told_once() -> None:
+    lost = Script([("net", ("test", "put", 1), NetFault.LOST_REQUEST)])
+
+    async def swallows(sim: Sim) -> None:
+        sim.check(exactly_once)
+        with suppress(BackendError):
+            await sim.store("done", effects=True).put("o1", 1)
+        sim.accepted("o1")
+        await sim.quiesce()
+
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(swallows, seeds=1, profile=CALM_PROFILE, script=lost)
+    report = str(caught.value)
+    assert report.count("'o1' was accepted, and has no effect") == 1
+    assert "what happened to all messages, none of which names 'o1' (virtual seconds):" in report

@@ -453,6 +453,6 @@ def test_a_fault_that_never_comes_up_is_told_and_fails_a_strict_simulation() -> 
         f.duplicate("orders", message=99)
     )
     with pytest.raises(
-        SimulationFailedError, match=r"unused broken in careful.*\n.*none of 2 runs: message 99 of orders"
+        SimulationFailedError, match=r"unused: careful \(2 seeds tried.*\n.*none of 2 runs: message 99 of orders"
     ):
         simulate(careful, seeds=2, profile="calm", script=script, strict=True)

@@ -61,7 +61,7 @@ def test_messages_for_which_there_is_no_room_are_counted() -> None:
     entries = [Entry(number, "broker", "sent", "", "orders", number) for number in range(1, 31)]
     lines = in_lanes(narrate(entries, {}, {}))
     assert max(map(len, lines)) <= 120
-    assert re.fullmatch(r"2\d more messages have no lane here; --html shows all", lines[-1])
+    assert re.fullmatch(r"2\d more messages have no lane here: --width=N makes room, --html=OUT shows all", lines[-1])
 
 
 def test_the_page_stands_alone_and_takes_nothing_for_markup(path: Path, tmp_path: Path) -> None:

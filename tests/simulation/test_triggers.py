@@ -70,7 +70,7 @@ def test_the_report_says_at_which_event_and_why_that_may_be() -> None:
     with pytest.raises(SimulationFailedError) as caught:
         simulate(naive, seeds=1, profile="calm", script=f.script(f.when("effect", key="order 2").crash("*")))
     report = str(caught.value)
-    assert "is killed at effect number 5 of the run" in report
+    assert "is killed at 'effect' number 5 of the run" in report
     assert "between any two of its steps" in report
     assert "<< crash" in report
     assert "<< stop" not in report
