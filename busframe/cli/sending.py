@@ -96,6 +96,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "--header", action="append", default=[], metavar="NAME=TEXT", help="the application's own; repeatable"
     )
     typed.add_argument("--correlation-id", metavar="ID", help="what it has to do with")
+    typed.add_argument("--id", help="a name of your own for the message, the same when it is sent again")
     parser.add_argument("--json", action="store_true", help="say what was sent as JSON, a line for each message")
     add_connection(parser)
 
@@ -127,7 +128,7 @@ async def _publish(arguments: Namespace) -> int:
 async def _send_bodies(arguments: Namespace) -> int:
     if len(arguments.what) != 1:
         raise InvalidArgumentError("what", arguments.what, "one body, beside --queue")
-    for option in ("tenant", "key", "header", "correlation_id"):
+    for option in ("tenant", "key", "header", "correlation_id", "id"):
         if getattr(arguments, option):
             allowed = "given without --queue: a body as it is has no such thing; --attribute and --message-group do"
             raise InvalidArgumentError(f"--{option.replace('_', '-')}", getattr(arguments, option), allowed)
@@ -158,6 +159,8 @@ def _typed(arguments: Namespace, wanted: str) -> tuple[Bus, MessageType, str]:
             "what", arguments.what, f"three: module:bus, the {wanted}'s name, its payload as JSON or -"
         )
     app, name, payload = arguments.what
+    if payload == "-" and arguments.id is not None:
+        raise InvalidArgumentError("--id", arguments.id, "given with one payload: an id stands for one message")
     bus = find_bus(app)
     kind = find_message_type(bus, app, name)
     if kind.kind != wanted:
@@ -175,6 +178,7 @@ def _options(arguments: Namespace) -> Any:
         "key": arguments.key,
         "headers": _pairs("--header", arguments.header) or None,
         "correlation_id": arguments.correlation_id,
+        "id": arguments.id,
     }
 
 

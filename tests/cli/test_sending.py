@@ -75,19 +75,29 @@ def test_a_type_that_the_program_declares_and_does_not_handle_is_known_too(asked
 
 
 def test_a_command_goes_to_its_owner_with_what_is_said_about_it(asked: Asked) -> None:
-    about = ("--tenant", "acme", "--key", "k", "--header", "by=hand", "--correlation-id", "c", "--json")
+    about = ("--tenant", "acme", "--key", "k", "--header", "by=hand", "--correlation-id", "c", "--id", "i", "--json")
     code, out, _ = asked("send", "shop_app:bus", "shop.invoice.print", '{"order": "1"}', *about)
     assert code == DONE
     sent = json.loads(out)
     (message,) = bodies(asked, "shop-invoice-print")
     assert sent == {"type": "shop.invoice.print", "message_id": message["message_id"]}
     headers = json.loads(message["attributes"]["busframe"])
-    assert {name: headers[name] for name in ("tenant", "key", "correlation_id", "extra")} == {
+    assert {name: headers[name] for name in ("id", "tenant", "key", "correlation_id", "extra")} == {
+        "id": "i",
         "tenant": "acme",
         "key": "k",
         "correlation_id": "c",
         "extra": {"by": "hand"},
     }
+
+
+def test_one_id_is_not_given_to_many_messages(asked: Asked) -> None:
+    code, _, complaints = asked(
+        "send", "shop_app:bus", "shop.invoice.print", "-", "--id", "i", stdin='{"order": "1"}\n'
+    )
+    assert code == MISUSED
+    assert complaints.startswith("busframe send: --id='i' is not allowed")
+    assert bodies(asked, "shop-invoice-print") == []
 
 
 def test_text_is_sent_as_it_is(asked: Asked) -> None:
