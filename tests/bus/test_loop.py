@@ -480,3 +480,37 @@ def test_settlements_that_fail_one_by_one_are_repeated_one_by_one(play: Callable
 
     play(story)
     assert sum(again) == 12
+
+
+def test_a_settlement_that_the_answer_leaves_out_is_not_taken_for_done(play: Callable[..., None]) -> None:
+    bus = Bus("shop")
+    asked: list[int] = []
+
+    @bus.subscribe(OrderPlaced, group="billing", concurrency=10)
+    async def bill(_: OrderPlaced) -> None: ...
+
+    async def story() -> None:
+        async with connected(bus) as (live, backend):
+            async with anyio.create_task_group() as tasks:
+                for n in range(10):
+                    tasks.start_soon(live.publish, OrderPlaced(str(n), customer=str(n)))
+            settle = backend.settle
+
+            async def answer_short(queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+                asked.append(len(batch))
+                return (await settle(queue, batch)) if len(asked) > 1 else []
+
+            def answer_short_now(queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+                assert isinstance(backend.inner, Immediate)
+                asked.append(len(batch))
+                return backend.inner.settle_now(queue, batch) if len(asked) > 1 else []
+
+            backend.settle = answer_short  # type: ignore[method-assign]
+            if isinstance(backend, FaultyAtOnce):
+                backend.settle_now = answer_short_now  # type: ignore[method-assign]
+            async with live.running():
+                await until(lambda: live.counts[BILLING].handled == 10)
+            assert (await backend.stats(BILLING)).in_flight == 0
+
+    play(story)
+    assert sum(asked) == 10 + asked[0]

@@ -128,6 +128,13 @@ async def test_what_the_client_is_asked_wrongly_sqs_refuses(backend: SqsBackend)
         await anyio.to_thread.run_sync(partial(client.list_queues, MaxResults="many"))
 
 
+async def test_there_is_a_connection_for_each_call_that_may_be_under_way(backend: SqsBackend) -> None:
+    client: Any = backend.client
+    settings = SqsSettings(region="us-east-1", endpoint_url=client.meta.endpoint_url, polls=7, calls=5)
+    made: Any = (await anyio.to_thread.run_sync(connect, settings, Ledger())).sqs
+    assert made.meta.config.max_pool_connections == 12
+
+
 async def test_the_log_of_aws_shows_who_called(backend: SqsBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     def agent_of(client: Any) -> str:
         seen: list[str] = []

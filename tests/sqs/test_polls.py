@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from busframe import runtime
 from busframe.errors import BackendError, ClosedError, ThrottledError, UnavailableError
 from busframe.message import Acknowledge, Extension, Outgoing, QueueName, Receipt, Settled
 
@@ -93,16 +94,41 @@ async def test_a_receive_that_took_over_ends_with_its_own_wait(client: FakeClien
 
 @pytest.mark.parametrize(("wait_s", "lease_s"), [(0, 600), (20, 30)])
 async def test_another_lease_or_a_short_poll_does_not_take_over(
-    client: FakeClient, serve_fake: Serve, delivery: Delivery, wait_s: float, lease_s: float
+    client: FakeClient, serve_fake: Serve, wait_s: float, lease_s: float
 ) -> None:
     async with serve_fake() as backend:
         await cancelled_receive(backend, client)
-        client.let_go(delivery("a"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(receive, backend, wait_s=wait_s, lease_s=lease_s))
+            await client.asked("receive_message")
+            client.let_go()
+            client.let_go()
+    asked = [parameters["VisibilityTimeout"] for parameters in client.parameters("receive_message")]
+    assert asked == [600, lease_s]
+
+
+async def test_an_answer_that_comes_while_its_receive_is_being_cancelled_is_released(
+    client: FakeClient, serve_fake: Serve, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled, and not yet gone: it still counts as waiting when the answer is there."""
+    run_blocking = runtime.run_blocking
+
+    async def run(function: Callable[[], object], *, limiter: anyio.CapacityLimiter | None = None) -> object:
+        answer = await run_blocking(function, limiter=limiter)
+        if answer == (delivery("a"),):
+            tasks.cancel_scope.cancel()
+        return answer
+
+    monkeypatch.setattr(runtime, "run_blocking", run)
+    client.let_go(delivery("a"))
+    async with serve_fake() as backend:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive, backend)
+        await client.asked("get_queue_url")
+        await client.asked("receive_message")
         await client.asked(RELEASE)
-        client.let_go(delivery("b"))
-        (received,) = await receive(backend, wait_s=wait_s, lease_s=lease_s)
-    assert received.body == "b"
-    assert client.names.count("receive_message") == 2
+    (release,) = client.parameters(RELEASE)
+    assert [entry["ReceiptHandle"] for entry in release["Entries"]] == ["receipt of a"]
 
 
 async def test_only_one_receive_takes_over(client: FakeClient, serve_fake: Serve, delivery: Delivery) -> None:
