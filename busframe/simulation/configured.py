@@ -95,6 +95,8 @@ def plain_test(
     test.__qualname__ = scenario.__qualname__
     test.__doc__ = scenario.__doc__
     test.__module__ = scenario.__module__
+    # The marks of decorators that stand below this one.
+    vars(test).update({name: value for name, value in vars(scenario).items() if name != "__wrapped__"})
     # Without __wrapped__: pytest plugins for async tests look through it.
     test.__signature__ = inspect.Signature([one for one in parameters if one.name != first])  # type: ignore[attr-defined]
     return test

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from busframe.errors import InvalidArgumentError
-from busframe.simulation import failure_file, simulated
+from busframe.simulation import Sim, failure_file, simulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,6 +128,16 @@ class TestShop:
 def test_methods_of_a_class_of_tests_are_scenarios_too(run: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_shop=METHODS)
     run().assert_outcomes(passed=1)
+
+
+def test_marks_below_the_decorator_count_like_those_above_it() -> None:
+    @simulated()
+    @pytest.mark.skip
+    @pytest.mark.parametrize("count", [1, 2])
+    async def test(sim: Sim, count: int) -> None:
+        """Is not run."""
+
+    assert [mark.name for mark in test.pytestmark] == ["parametrize", "skip"]  # type: ignore[attr-defined]
 
 
 def test_what_the_command_line_says_goes_before_the_test_and_that_before_the_configuration(run: Run) -> None:
