@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from busframe.errors import LeaseLostError, QueueNotFoundError, ReceiptInvalidError
@@ -147,3 +148,20 @@ async def test_more_than_one_transaction_holds_is_received_all_the_same(backend:
         for _ in range(6):
             tasks.start_soon(receive)
     assert len({message.message_id for message in received}) == len(received) == 6 * len(full)
+
+
+async def test_callers_out_of_step_come_to_share_their_transactions(backend: SqliteBackend) -> None:
+    calls = 20
+    before = backend.committer.transactions
+
+    async def keep_sending() -> None:
+        for _ in range(calls):
+            await backend.send(WORK, [Outgoing(body="x")])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep_sending)
+        while backend.committer.transactions == before:
+            await anyio.lowlevel.checkpoint()
+        # The first has begun: the other comes too late for its transaction.
+        tasks.start_soon(keep_sending)
+    assert backend.committer.transactions - before < 1.5 * calls
