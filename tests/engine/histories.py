@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 from engine.world import address, us
 
 from busframe_emulator.engine import Limits, Redrive
-from busframe_emulator.engine.queue import DEFAULT_SENDER
-from busframe_emulator.engine.requests import MessageAttribute
+from busframe_emulator.engine.requests import DEFAULT_SENDER, MessageAttribute
 from busframe_emulator.engine.settings import RedriveAllow
 
 if TYPE_CHECKING:

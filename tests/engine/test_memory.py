@@ -9,8 +9,7 @@ import pytest
 from engine.world import World, WorldQueue, address, us
 
 from busframe_emulator.engine import Engine, Limits, Redrive
-from busframe_emulator.engine.queue import DEFAULT_SENDER
-from busframe_emulator.engine.requests import Send, StartMove
+from busframe_emulator.engine.requests import DEFAULT_SENDER, Send, StartMove
 
 
 def weight(engine: Engine) -> int:

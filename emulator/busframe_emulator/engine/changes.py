@@ -33,11 +33,12 @@ from busframe_emulator.engine.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from busframe_emulator.engine.message import Message, Rare
     from busframe_emulator.engine.moving import MoveTask
     from busframe_emulator.engine.queue import Queue
+    from busframe_emulator.engine.requests import MessageAttribute
     from busframe_emulator.engine.settings import QueueAddress
 
 
@@ -76,7 +77,7 @@ class Changes:
         self._seen: list[tuple[Queue, SeenRecord]] = []
         self._tenants: dict[tuple[Queue, str], int] = {}
         self._attempts: dict[tuple[Queue, str], None] = {}
-        self._shared = (NOTHING_RARE, record_rare(NOTHING_RARE))
+        self._shared = (NOTHING_RARE, record_rare(NOTHING_RARE, None))
         self._moves: dict[QueueAddress, tuple[Queue, Iterable[MoveTask]]] = {}
 
     # --- what the engine notes --------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ class Changes:
                 (rare or NOTHING_RARE).available_us,
             )
             if is_new:
-                what = None if rare is None else self._record_rare(rare)
+                what = self._record_rare(message)
                 delta.added.append(AddedRecord(state, message.sent_us, message.body, what))
             else:
                 delta.changed.append(state)
@@ -205,12 +206,15 @@ class Changes:
             if queue.groups is not None
         ]
 
-    def _record_rare(self, rare: Rare) -> RareRecord:
+    def _record_rare(self, message: Message) -> RareRecord | None:
         """What messages share is one record, too, so that it need not be written out again for each."""
-        if type(rare) is not SenderOnly:
-            return record_rare(rare)
+        rare, attributes = message.rare, message.attributes
+        if rare is None and not attributes:
+            return None
+        if attributes or type(rare) is not SenderOnly:
+            return record_rare(rare or NOTHING_RARE, attributes)
         if rare is not self._shared[0]:
-            self._shared = (rare, record_rare(rare))
+            self._shared = (rare, record_rare(rare, None))
         return self._shared[1]
 
     def _record_attempt(self, queue: Queue, attempt_id: str) -> AttemptRecord:
@@ -224,10 +228,10 @@ class Changes:
         return AttemptRecord(queue.number, attempt_id, until_us, hidden)
 
 
-def record_rare(rare: Rare) -> RareRecord:
+def record_rare(rare: Rare, attributes: Mapping[str, MessageAttribute] | None) -> RareRecord:
     """What was sent with a message, and where it came from: none of it changes."""
     return RareRecord(
-        rare.attributes,
+        attributes,
         rare.group,
         rare.deduplication_id,
         rare.trace_header,

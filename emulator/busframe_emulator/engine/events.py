@@ -112,10 +112,10 @@ def content_of(message: Message) -> Content:
     """What a message is, for whoever is told that it came."""
     rare = message.rare
     if rare is None:
-        return Content(message.body, None, None, None, message.sent_us)
+        return Content(message.body, message.attributes, None, None, message.sent_us)
     return Content(
         message.body,
-        rare.attributes,
+        message.attributes,
         rare.group,
         rare.deduplication_id,
         message.sent_us,

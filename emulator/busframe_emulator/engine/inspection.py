@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Literal
 from busframe_emulator.engine import requests
 from busframe_emulator.engine.errors import no_such_queue
 from busframe_emulator.engine.message import DELAYED, IN_FLIGHT, NOTHING_RARE, VISIBLE
-from busframe_emulator.engine.queue import DEFAULT_SENDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,14 +124,14 @@ def _see(queue: Queue, message: Message, due_us: int | None) -> MessageSeen:
         ordinal=message.ordinal,
         message_id=queue.message_id(message),
         body=message.body,
-        attributes=rare.attributes or {},
+        attributes=message.attributes or {},
         state=_STATES[message.state],
         sent_us=message.sent_us,
         expires_us=message.enqueued_us + queue.settings.retention_us,
         due_us=due_us,
         receive_count=message.receive_count,
         first_received_us=message.first_received_us or None,
-        sender=rare.sender or DEFAULT_SENDER,
+        sender=rare.sender or requests.DEFAULT_SENDER,
         group=rare.group,
         deduplication_id=rare.deduplication_id,
         sequence=rare.sequence,

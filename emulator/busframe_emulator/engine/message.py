@@ -45,7 +45,6 @@ class Rare:
     """
 
     __slots__ = (
-        "attributes",
         "available_us",
         "copies",
         "deduplication_id",
@@ -62,7 +61,6 @@ class Rare:
     )
 
     def __init__(self) -> None:
-        self.attributes: Mapping[str, MessageAttribute] | None = None
         self.group: str | None = None
         self.fifo_group: Group | None = None
         self.tenant: Tenant | None = None
@@ -96,6 +94,7 @@ class Message:
 
     Attributes:
         ordinal: its number within its queue, from 1.
+        attributes: as they were sent; None if it has none.
         state: one of the constants above.
         receive_count: deliveries so far, those from a source queue included; the number of the newest delivery.
         received_us, first_received_us: when the newest and the first delivery began; 0 before.
@@ -103,6 +102,7 @@ class Message:
     """
 
     __slots__ = (
+        "attributes",
         "body",
         "first_received_us",
         "ordinal",
@@ -115,10 +115,13 @@ class Message:
         "timer",
     )
 
-    def __init__(self, queue: Queue, ordinal: int, body: str, sent_us: int) -> None:
+    def __init__(
+        self, queue: Queue, ordinal: int, body: str, attributes: Mapping[str, MessageAttribute] | None, sent_us: int
+    ) -> None:
         self.queue = queue
         self.ordinal = ordinal
         self.body = body
+        self.attributes = attributes
         self.sent_us = sent_us
         self.state = VISIBLE
         self.receive_count = 0

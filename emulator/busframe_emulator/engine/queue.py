@@ -44,14 +44,12 @@ if TYPE_CHECKING:
     from busframe_emulator.engine.ids import QueueIds
     from busframe_emulator.engine.lagging import LaterChange
     from busframe_emulator.engine.message import Rare
+    from busframe_emulator.engine.requests import MessageAttribute
     from busframe_emulator.engine.settings import Limits, QueueAddress, QueueSettings
     from busframe_emulator.engine.timers import Timers
     from busframe_emulator.engine.waiter import Waiter
 
     Ask = Callable[[str, tuple[str | int, ...]], int | None]
-
-DEFAULT_SENDER: Final = "AIDAEXAMPLEBUSFRAME00"
-"""`Send.sender` where nobody said who sends; messages do not store it."""
 
 LAG_US_MAX: Final = 2_000_000
 """What the chooser may ask at most; SQS names no bound, and a test needs one."""
@@ -166,10 +164,10 @@ class Queue:
 
     # --- messages come ----------------------------------------------------------------------------------------------
 
-    def add(self, enqueued_us: int, body: str) -> Message:
+    def add(self, enqueued_us: int, body: str, attributes: Mapping[str, MessageAttribute] | None) -> Message:
         """Make a message that is in no state yet: `enter` or `show` has to follow."""
         self.last_ordinal = ordinal = self.last_ordinal + 1
-        message = self.messages[ordinal] = Message(self, ordinal, body, enqueued_us)
+        message = self.messages[ordinal] = Message(self, ordinal, body, attributes, enqueued_us)
         due_us = enqueued_us + self.settings.retention_us
         ageing = self.ageing
         if not ageing.timer or due_us < ageing.due_us:

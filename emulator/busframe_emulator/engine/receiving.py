@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 from busframe_emulator.engine.errors import SqsError
 from busframe_emulator.engine.events import Event
 from busframe_emulator.engine.message import IN_FLIGHT, NOTHING_RARE, VISIBLE, Rare, SenderOnly
-from busframe_emulator.engine.queue import DEFAULT_SENDER
-from busframe_emulator.engine.requests import Delivery
+from busframe_emulator.engine.requests import DEFAULT_SENDER, Delivery
 from busframe_emulator.engine.transfers import dead_letter
 
 if TYPE_CHECKING:
@@ -177,12 +176,22 @@ def _deliver_again(queue: Queue, message: Message, now_us: int, visibility_us: i
 
 
 def _delivery(queue: Queue, message: Message, delivery: int) -> Delivery:
-    rare = message.rare or NOTHING_RARE
+    ids, ordinal, rare = queue.ids, message.ordinal, message.rare
+    if rare is None:
+        return Delivery(
+            ids.message_id(ordinal),
+            ids.receipt(ordinal, delivery),
+            message.body,
+            message.attributes,
+            delivery,
+            message.sent_us,
+            message.first_received_us,
+        )
     return Delivery(
-        rare.message_id or queue.ids.message_id(message.ordinal),
-        queue.ids.receipt(message.ordinal, delivery),
+        rare.message_id or ids.message_id(ordinal),
+        ids.receipt(ordinal, delivery),
         message.body,
-        rare.attributes,
+        message.attributes,
         delivery,
         message.sent_us,
         message.first_received_us,

@@ -11,7 +11,7 @@ which takes a third of the time that keywords take.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from busframe_emulator.engine.settings import QueueView
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from busframe_emulator.engine.errors import SqsError
     from busframe_emulator.engine.settings import QueueAddress
+
+
+DEFAULT_SENDER: Final = "AIDAEXAMPLEBUSFRAME00"
+"""`Send.sender` where nobody said who sends; messages do not store it."""
 
 
 class MessageAttribute(NamedTuple):
@@ -146,7 +150,7 @@ class Send:
     group: str | None = None
     deduplication_id: str | None = None
     trace_header: str | None = None
-    sender: str = "AIDAEXAMPLEBUSFRAME00"
+    sender: str = DEFAULT_SENDER
 
 
 @dataclass(slots=True)
@@ -293,12 +297,12 @@ class Delivery:
     receive_count: int
     sent_us: int
     first_received_us: int
-    sender: str
-    group: str | None
-    deduplication_id: str | None
-    sequence: str | None
-    trace_header: str | None
-    source: QueueAddress | None
+    sender: str = DEFAULT_SENDER
+    group: str | None = None
+    deduplication_id: str | None = None
+    sequence: str | None = None
+    trace_header: str | None = None
+    source: QueueAddress | None = None
 
 
 @dataclass(slots=True)

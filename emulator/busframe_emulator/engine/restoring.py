@@ -7,10 +7,10 @@ meantime is done when the engine is told the time, each at its own time, as ever
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from busframe_emulator.engine.changes import record_rare
-from busframe_emulator.engine.message import BURIED, DELAYED, GONE, IN_FLIGHT, VISIBLE, Message, Rare
+from busframe_emulator.engine.message import BURIED, DELAYED, GONE, IN_FLIGHT, NOTHING_RARE, VISIBLE, Message, Rare
 from busframe_emulator.engine.queue import Queue
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from busframe_emulator.engine.queue import Surroundings
     from busframe_emulator.engine.records import AddedRecord, AttemptRecord, QueueRecord, RareRecord, Saved, SeenRecord
 
+_NOTHING: Final = record_rare(NOTHING_RARE, None)
 _Placed = tuple[int, Message, int]
 """A message, between its place and when it is due."""
 
@@ -93,24 +94,27 @@ def _restore_messages(saved: Saved, queues: dict[int, Queue]) -> list[_Placed]:
 
 def _restore_message(record: AddedRecord, queue: Queue) -> Message:
     state = record.state
-    message = Message(queue, state.ordinal, record.body, record.sent_us)
+    rare = record.rare
+    message = Message(queue, state.ordinal, record.body, None if rare is None else rare.attributes, record.sent_us)
     message.state = state.state
     message.receive_count = state.receive_count
     message.received_us = state.received_us
     message.first_received_us = state.first_received_us
-    if record.rare is not None:
-        sender = record.rare.sender
-        if queue.groups is None and sender is not None and record.rare == record_rare(queue.sent_by(sender)):
-            message.rare = queue.sent_by(sender)
-        else:
-            message.rare = _restore_rare(record.rare, queue, message)
-            message.rare.available_us = state.available_us
+    # What is left without them makes the difference.
+    rest = _NOTHING if rare is None else rare._replace(attributes=None)
+    if rest == _NOTHING:
+        return message
+    sender = rest.sender
+    if queue.groups is None and sender is not None and rest == record_rare(queue.sent_by(sender), None):
+        message.rare = queue.sent_by(sender)
+    else:
+        message.rare = _restore_rare(rest, queue, message)
+        message.rare.available_us = state.available_us
     return message
 
 
 def _restore_rare(record: RareRecord, queue: Queue, message: Message) -> Rare:
     rare = Rare()
-    rare.attributes = record.attributes
     rare.group = record.group
     rare.deduplication_id = record.deduplication_id
     rare.trace_header = record.trace_header

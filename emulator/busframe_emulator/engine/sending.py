@@ -9,8 +9,7 @@ from busframe_emulator.engine.errors import SqsError, invalid_value
 from busframe_emulator.engine.events import Content, Event
 from busframe_emulator.engine.ids import sequence_number
 from busframe_emulator.engine.message import DELAYED, Rare
-from busframe_emulator.engine.queue import DEFAULT_SENDER
-from busframe_emulator.engine.requests import Sent
+from busframe_emulator.engine.requests import DEFAULT_SENDER, Sent
 
 if TYPE_CHECKING:
     from busframe_emulator.engine.fifo import FifoOrder
@@ -37,8 +36,8 @@ def send(queue: Queue, now_us: int, request: Send, *, in_batch: bool = False) ->
             request.deduplication_id,
             "The request include parameter that is not valid for this queue type.",
         )
-    message = queue.add(now_us, request.body)
-    if request.attributes or request.group or request.trace_header:
+    message = queue.add(now_us, request.body, request.attributes)
+    if request.group or request.trace_header:
         message.rare = _rare(request)
         if request.group:
             queue.serve_fairly(request.group, now_us)
@@ -67,7 +66,7 @@ def _send_ordered(queue: Queue, now_us: int, request: Send, groups: FifoOrder) -
             about = Content(request.body, request.attributes, request.group, known_by, now_us)
             queue.around.sink(Event("deduplicated", now_us, queue.address, about=about))
         return Sent(message_id=first.message_id, sequence=first.sequence, duplicate=True)
-    message = queue.add(now_us, request.body)
+    message = queue.add(now_us, request.body, request.attributes)
     message.rare = rare = _rare(request)
     rare.deduplication_id = known_by
     rare.sequence = sequence_number(message.ordinal)
@@ -125,7 +124,6 @@ def delay_again(queue: Queue, now_us: int) -> None:
 
 def _rare(request: Send) -> Rare:
     rare = Rare()
-    rare.attributes = request.attributes
     rare.group = request.group
     rare.trace_header = request.trace_header
     if request.sender != DEFAULT_SENDER:

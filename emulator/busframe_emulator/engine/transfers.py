@@ -21,7 +21,7 @@ def dead_letter(message: Message, target: Queue, now_us: int) -> None:
         redrive = source.settings.redrive
         sink(Event("moved", now_us, source.address, message.ordinal, message.receive_count, about=redrive))
     source.remove(message)
-    moved = target.add(now_us if target.settings.fifo else message.sent_us, message.body)
+    moved = target.add(now_us if target.settings.fifo else message.sent_us, message.body, message.attributes)
     moved.sent_us = message.sent_us
     moved.receive_count = message.receive_count
     moved.first_received_us = message.first_received_us
@@ -51,7 +51,7 @@ def redrive(message: Message, target: Queue, now_us: int) -> None:
     source = message.queue
     source.tell("moved", now_us, message, message.receive_count)
     source.remove(message)
-    moved = target.add(now_us, message.body)
+    moved = target.add(now_us, message.body, message.attributes)
     moved.rare = rare = _what_was_sent(message)
     if target.groups is not None:
         # Never taken for a duplicate of what was sent there lately: it would be lost.
@@ -65,7 +65,6 @@ def redrive(message: Message, target: Queue, now_us: int) -> None:
 def _what_was_sent(message: Message) -> Rare:
     old = message.rare or NOTHING_RARE
     rare = Rare()
-    rare.attributes = old.attributes
     rare.group = old.group
     rare.trace_header = old.trace_header
     rare.sender = old.sender
