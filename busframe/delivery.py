@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import msgspec
 
 from busframe.errors import ConfigurationError
-from busframe.tracing import current_trace, enter_trace
+from busframe.tracing import TRACE
 
 if TYPE_CHECKING:
     from busframe.headers import Headers
@@ -52,17 +52,20 @@ class Delivery(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
         raise ConfigurationError("delivery.transaction needs a subscription with once=True")
 
 
-_CURRENT: Final[ContextVar[Delivery[Any] | None]] = ContextVar("busframe_delivery", default=None)
+CURRENT: Final[ContextVar[Delivery[Any] | None]] = ContextVar("busframe_delivery", default=None)
+"""What `current_delivery` tells."""
 
 
 def current_delivery() -> Delivery[Any] | None:
     """The delivery that the running handler works on; None outside of handlers."""
-    return _CURRENT.get()
+    return CURRENT.get()
 
 
 def enter_delivery(delivery: Delivery[Any] | None) -> None:
     """Set, in this task from now on, what the running code works on: what it sends will say so."""
-    _CURRENT.set(delivery)
-    trace = None if delivery is None or delivery.headers.traceparent is None else delivery.headers.trace
-    if trace is not None or current_trace() is not None:
-        enter_trace(trace)
+    CURRENT.set(delivery)
+    # With every message: nothing is set that is so already, and nothing called that need not be.
+    if delivery is not None and delivery.headers.traceparent is not None:
+        TRACE.set(delivery.headers.trace)
+    elif TRACE.get() is not None:
+        TRACE.set(None)

@@ -134,6 +134,9 @@ def message_type(payload: type) -> MessageType:
     Raises:
         InvalidArgumentError: it was not declared. A subclass of a declared class is not.
     """
+    marked: MessageType | None = getattr(payload, _MARK, None)
+    if marked is not None and marked.payload is payload:
+        return marked
     # Untyped code may hand in a name or an instance in place of the class.
     attributes: Mapping[str, Any] = getattr(payload, "__dict__", _NOTHING)
     found: MessageType | None = attributes.get(_MARK)

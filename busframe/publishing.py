@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from busframe.errors import BackendError, ClosedError, PublishError, QueueNotFoundError
+from busframe.errors import (
+    BackendError,
+    BusframeError,
+    ClosedError,
+    InvalidArgumentError,
+    MissingStoreError,
+    PublishError,
+    QueueNotFoundError,
+)
 from busframe.filters import nested
 from busframe.message import is_ordered
+from busframe.message_type import message_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,10 +27,12 @@ if TYPE_CHECKING:
     from busframe.filters import FilterOn
     from busframe.headers import Headers
     from busframe.message import MessageId, Outgoing, QueueName, Sent
+    from busframe.observing import Watching
     from busframe.recipients import Subscription
     from busframe.sending import Sender
+    from busframe.sending_side import SentCounts
     from busframe.topology.routes import Routes
-    from busframe.writing import Written
+    from busframe.writing import Options, Writer, Written
 
 _log = logging.getLogger("busframe")
 
@@ -63,33 +74,64 @@ class Publisher:
     """Puts events on the queues of their recipients.
 
     Args:
-        routes: who they are.
+        writer: makes messages of them.
+        routes: who the recipients are; None: there is no recipient list.
         sender: gets the copies there; those for one queue share calls, whoever publishes them.
+        sent: what was published is counted here, by the name of its type.
         bytes_max: largest message the broker takes.
     """
 
-    def __init__(self, routes: Routes, sender: Sender, *, bytes_max: int) -> None:
+    def __init__(
+        self, writer: Writer, routes: Routes | None, sender: Sender, sent: Mapping[str, SentCounts], *, bytes_max: int
+    ) -> None:
+        self._writer = writer
         self._routes = routes
         self._sender = sender
+        self._sent = sent
         self._bytes_max = bytes_max
 
-    async def publish(self, message: Written) -> Sequence[QueueName]:
-        """Send a copy to every recipient, and return when all of them have confirmed.
+    async def publish(self, event: object, options: Options, watching: Watching | None = None) -> Sequence[QueueName]:
+        """Send a copy to every recipient, and return when all of them have confirmed. See `Live.publish`.
 
-        Args:
-            message: its headers say who gets it.
-
-        Returns:
-            The queues that have their copy.
-
-        Raises:
-            PublishError: some have theirs and some do not. Its `retry` sends to the latter.
-            InvalidArgumentError: one of the queues cannot take it; nothing was sent.
-            BackendError: the recipient list cannot be read; nothing was sent.
-            ClosedError: the connection was closed before; nothing was sent.
+        One function from the event to the sender, since most events have one recipient and each coroutine in between
+        would cost what a send to memory does.
         """
-        self._sender.require_open()
-        rows = self._routes.everybody(message.headers.type)
+        kind = message_type(type(event))
+        if kind.kind != "event":
+            raise InvalidArgumentError("event", kind.name, "an event; a command is sent, with send()")
+        if self._routes is None:
+            raise MissingStoreError("recipients", "there is no recipient list to publish by, the one of subscribers")
+        message = self._writer.write(event, kind, options)
+        if watching is not None:
+            watching.headers = message.headers
+        counts = self._sent[kind.name]
+        queues: Sequence[QueueName]
+        try:
+            self._sender.require_open()
+            rows = self._routes.everybody(kind.name)
+            if rows is None or len(rows) != 1:
+                queues = await self._publish(message, rows)
+            else:
+                # The only recipient: nothing is kept count of unless it fails.
+                queue = rows[0].queue
+                copy = message.for_queue(queue)
+                try:
+                    await self._sender.send(queue, copy)
+                    queues = (queue,)
+                except (BackendError, ClosedError) as error:
+                    queues = await self._publish_again(message, rows[0], error)
+        except PublishError as error:
+            counts.failed += 1
+            counts.copies += len(error.accepted)
+            raise
+        except BusframeError:
+            counts.failed += 1
+            raise
+        counts.messages += 1
+        counts.copies += len(queues)
+        return queues
+
+    async def _publish(self, message: Written, rows: Sequence[Subscription] | None) -> Sequence[QueueName]:
         if rows is None:
             rows = await self._recipients_of(message)
         if not rows:
@@ -97,18 +139,16 @@ class Publisher:
             return ()
         for row in rows:
             message.require_fits(row.queue)
-        if len(rows) > 1:
-            return await self._spread(_Fanout(message), rows)
-        # The only recipient: nothing is kept count of unless it fails.
-        (row,) = rows
-        try:
-            await self._sender.send(row.queue, message.for_queue(row.queue))
-        except (BackendError, ClosedError) as error:
-            fanout = _Fanout(message)
-            fanout.asked[row.queue] = None
-            fanout.note_failure(row, error if isinstance(error, BackendError) else BackendError(str(error)))
-            return await self._look_again(fanout)
-        return (row.queue,)
+        return await self._spread(_Fanout(message), rows)
+
+    async def _publish_again(
+        self, message: Written, row: Subscription, error: BackendError | ClosedError
+    ) -> Sequence[QueueName]:
+        """Go on after the only recipient's queue did not take its copy."""
+        fanout = _Fanout(message)
+        fanout.asked[row.queue] = None
+        fanout.note_failure(row, error if isinstance(error, BackendError) else BackendError(str(error)))
+        return await self._look_again(fanout)
 
     async def _spread(self, fanout: _Fanout, rows: Sequence[Subscription]) -> Sequence[QueueName]:
         await self._send_to(fanout, rows)
@@ -117,7 +157,7 @@ class Publisher:
     async def _look_again(self, fanout: _Fanout) -> Sequence[QueueName]:
         if gone := fanout.gone():
             # The copy of the list was older than the removal, or the queue is missing: the list, read anew, tells.
-            await self._routes.refresh()
+            await self._recipient_list.refresh()
             await self._send_to(fanout, fanout.take_up(gone, await self._recipients_of(fanout.message)))
         if fanout.failed:
             raise PublishError(accepted=fanout.accepted, failed=fanout.failed, again=partial(self._retry, fanout))
@@ -125,13 +165,18 @@ class Publisher:
 
     async def _retry(self, fanout: _Fanout) -> Sequence[QueueName]:
         """Send to those that failed, under the same id, as far as they are still subscribed."""
-        await self._routes.refresh()
+        await self._recipient_list.refresh()
         again = fanout.copy()
         rows = again.take_up(list(again.failed), await self._recipients_of(again.message))
         return await self._spread(again, rows)
 
     async def _recipients_of(self, message: Written) -> Sequence[Subscription]:
-        return await self._routes.recipients_of(message.headers.type, _Facts(message.headers, message.data))
+        return await self._recipient_list.recipients_of(message.headers.type, _Facts(message.headers, message.data))
+
+    @property
+    def _recipient_list(self) -> Routes:
+        assert self._routes is not None  # noqa: S101 - without one nothing gets so far
+        return self._routes
 
     async def _send_to(self, fanout: _Fanout, rows: Sequence[Subscription]) -> None:
         fanout.asked.update((row.queue, None) for row in rows)

@@ -11,7 +11,6 @@ from busframe.errors import (
     BackendError,
     BusframeError,
     InvalidArgumentError,
-    MissingStoreError,
     PublishError,
     QueueNotFoundError,
 )
@@ -77,9 +76,13 @@ class Sending:
             check_schema=registry.check_schema,
             envelope=registry.envelope,
         )
-        self._publisher = None
-        if recipients is not None:
-            self._publisher = Publisher(Routes(recipients), sender, bytes_max=backend.capabilities.message_bytes_max)
+        self._publisher = Publisher(
+            self._writer,
+            None if recipients is None else Routes(recipients),
+            sender,
+            self._sent,
+            bytes_max=backend.capabilities.message_bytes_max,
+        )
 
     @property
     def sent(self) -> Mapping[str, SentCounts]:
@@ -136,35 +139,14 @@ class Sending:
         options = Options(
             delay_s=delay_s, tenant=tenant, key=key, headers=headers, correlation_id=correlation_id, id=id
         )
-        return self._publish(event, options) if self._observers is None else self._publish_watched(event, options)
-
-    async def _publish(self, event: object, options: Options, watching: Watching | None = None) -> Sequence[QueueName]:
-        kind = message_type(type(event))
-        if kind.kind != "event":
-            raise InvalidArgumentError("event", kind.name, "an event; a command is sent, with send()")
-        if self._publisher is None:
-            raise MissingStoreError("recipients", "there is no recipient list to publish by, the one of subscribers")
-        message = self._writer.write(event, kind, options)
-        if watching is not None:
-            watching.headers = message.headers
-        counts = self._sent[kind.name]
-        try:
-            queues = await self._publisher.publish(message)
-        except PublishError as error:
-            counts.failed += 1
-            counts.copies += len(error.accepted)
-            raise
-        except BusframeError:
-            counts.failed += 1
-            raise
-        counts.messages += 1
-        counts.copies += len(queues)
-        return queues
+        if self._observers is None:
+            return self._publisher.publish(event, options)
+        return self._publish_watched(event, options)
 
     async def _publish_watched(self, event: object, options: Options) -> Sequence[QueueName]:
         kind = message_type(type(event))
         producing = Producing(operation="publish", message_type=kind.name, destination=kind.name)
-        return await self._watched(producing, lambda watching: self._publish(event, options, watching))
+        return await self._watched(producing, lambda watching: self._publisher.publish(event, options, watching))
 
     @overload
     def send(self, command: Event, **options: Unpack[SendOptions]) -> EventsArePublished: ...  # type: ignore[overload-overlap]

@@ -44,27 +44,28 @@ class Propagator(Protocol):
         ...
 
 
-_TRACE: Final[ContextVar[TraceContext | None]] = ContextVar("busframe_trace", default=None)
+TRACE: Final[ContextVar[TraceContext | None]] = ContextVar("busframe_trace", default=None)
+"""What `current_trace` tells."""
 
 
 def current_trace() -> TraceContext | None:
     """The trace context of the code that runs: of the message being handled, or what `within_trace` set."""
-    return _TRACE.get()
+    return TRACE.get()
 
 
 def in_trace(trace: TraceContext) -> Token[TraceContext | None]:
     """Set what `current_trace` tells in this task until `leave_trace`."""
-    return _TRACE.set(trace)
+    return TRACE.set(trace)
 
 
 def leave_trace(token: Token[TraceContext | None]) -> None:
     """Undo `in_trace`, in the same task."""
-    _TRACE.reset(token)
+    TRACE.reset(token)
 
 
 def enter_trace(trace: TraceContext | None) -> None:
     """Set what `current_trace` tells in this task from now on."""
-    _TRACE.set(trace)
+    TRACE.set(trace)
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from busframe import runtime
 from busframe.checks import check_seconds, check_text, check_texts
 from busframe.cloudevents import CONTENT_TYPE, STRUCTURED_JSON
 from busframe.codec import checked_encoder_of, encoder_of, key_of
-from busframe.delivery import current_delivery
+from busframe.delivery import CURRENT
 from busframe.errors import InvalidArgumentError
 from busframe.headers import HEADERS, Headers, encode_headers
 from busframe.message import Checked, group_of, is_ordered, size_of_attribute, size_of_text
-from busframe.tracing import current_trace
+from busframe.tracing import TRACE
 
 if TYPE_CHECKING:
     from busframe.cloudevents import CloudEvents
@@ -119,11 +119,15 @@ class Written(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
         The broker's message group is the key on an ordered queue. On any other it is whom the broker is to be fair
         among: the tenant, or else the key.
+
+        Raises:
+            InvalidArgumentError: it cannot go there; see `require_fits`.
         """
         # What `Outgoing` would look for cannot be there: all of it is JSON, base64 or text that was looked at, and
         # groups are named by `group_of`.
         headers = self.headers
         if is_ordered(queue):
+            self.require_fits(queue)
             return Checked(
                 body=self.body,
                 attributes=self.attributes,
@@ -160,7 +164,7 @@ class Writer:
         delay_s_max: float,
         check_schema: bool = True,
         envelope: CloudEvents | None = None,
-        propagator: Propagator = current_trace,
+        propagator: Propagator = TRACE.get,
     ) -> None:
         self._source = source
         self._delay_s_max = delay_s_max
@@ -177,7 +181,7 @@ class Writer:
             InvalidArgumentError: one of the options is not allowed.
         """
         data, encoding = self._encoder_of(kind)(payload)
-        cause, trace = current_delivery(), self._propagator()
+        cause, trace = CURRENT.get(), self._propagator()
         if (
             (cause is None and trace is None)
             and (kind.key is None and encoding is None and self._envelope is None)
@@ -240,7 +244,7 @@ class _PlainHeaders:
         self._version = kind.version
         self._source = source
         example = runtime.new_id()
-        text = encode_headers(self._headers(example))
+        text = encode_headers(Headers(id=example, type=kind.name, version=kind.version, source=source))
         self._before, self._behind = text.split(example)
         self._size_bytes = size_of_attribute(HEADERS, text)
 
@@ -248,16 +252,13 @@ class _PlainHeaders:
         """Write one with this payload."""
         name = runtime.new_id()
         return Written(
-            headers=self._headers(name),
+            headers=Headers(id=name, type=self._type, version=self._version, source=self._source),
             data=data,
             body=data,
             attributes={HEADERS: f"{self._before}{name}{self._behind}"},
             size_bytes=self._size_bytes + size_of_text(data),
             delay_s=0.0,
         )
-
-    def _headers(self, name: str) -> Headers:
-        return Headers(id=name, type=self._type, version=self._version, source=self._source)
 
 
 def _size(body: str, attributes: Mapping[str, str | bytes]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from busframe.config import BackendUrl
     from busframe.message import Extension, Outgoing, SendOutcome, Settlement, SettleOutcome
     from busframe_emulator.engine.inspection import MessageSeen
-    from busframe_emulator.engine.requests import Delivery, MessageAttribute, Reply, Request
+    from busframe_emulator.engine.requests import Delivery, Reply, Request
 
 _SECOND_US: Final = 1_000_000
 _REGION: Final = "memory"
@@ -150,8 +150,14 @@ class MemoryBackend:
         check_send(self.capabilities, queue, batch)
         self.ledger.note("send")
         address = queue_address(queue)
-        if len(batch) == 1 and (sent := self._send_one(_send(address, batch[0]))) is not None:
-            return (sent,)
+        if len(batch) == 1:
+            self._require_open()
+            try:
+                sent = self._driver.apply(_send(address, batch[0]))
+            except SqsError:
+                pass  # it has changed nothing; what it says of an entry of a batch is told below
+            else:
+                return (Sent(message_id=MessageId(sent.message_id), sequence=sent.sequence),)
         reply = self._ask(queue, Batch(queue=address, requests=[_send(address, message) for message in batch]))
         assert isinstance(reply, Outcomes)  # noqa: S101 - the engine's answer to a Batch
         return [
@@ -160,16 +166,6 @@ class MemoryBackend:
             else self._refused(message, outcome)
             for message, outcome in zip(batch, reply.outcomes, strict=True)
         ]
-
-    def _send_one(self, request: Send) -> Sent | None:
-        """Send without what only a batch needs; None if the engine refuses it, and so changes nothing."""
-        self._require_open()
-        try:
-            reply = self._driver.apply(request)
-        except SqsError:
-            return None
-        assert isinstance(reply, EngineSent)  # noqa: S101 - the engine's answer to a Send
-        return Sent(message_id=MessageId(reply.message_id), sequence=reply.sequence)
 
     def _refused(self, message: Outgoing, outcome: object) -> Failed:
         if message.size_bytes > self.capabilities.message_bytes_max:
@@ -361,14 +357,15 @@ def _settings(spec: QueueSpec) -> Mapping[str, object]:
 
 
 def _send(address: QueueAddress, message: Outgoing) -> Send:
+    # The engine hands attributes on unseen; in this process nobody else looks at them, so they stay as they are.
+    attributes: Any = message.attributes
     return Send(
         address,
         message.body,
         message.size_bytes,
-        # The engine hands attributes on unseen; in this process nobody else looks at them, so they stay as they are.
-        cast("Mapping[str, MessageAttribute]", message.attributes) or None,
+        attributes or None,
         # 0 would override the queue's delay; the contract has no such wish.
-        int(message.delay_s * _SECOND_US) or None,
+        int(message.delay_s * _SECOND_US) or None if message.delay_s else None,
         message.group,
         message.deduplication_id,
     )
@@ -378,16 +375,13 @@ def _receive(queue: QueueName, limit: int, wait_s: float, lease_s: float) -> Rec
     return Receive(queue_address(queue), limit, int(wait_s * _SECOND_US), int(lease_s * _SECOND_US))
 
 
-def _attributes(handed_on: Mapping[str, MessageAttribute] | None) -> Mapping[str, str | bytes]:
-    return cast("Mapping[str, str | bytes] | None", handed_on) or {}
-
-
 def _received(delivery: Delivery) -> Received:
+    attributes: Any = delivery.attributes  # see `_send`
     return Received(
         message_id=MessageId(delivery.message_id),
         receipt=Receipt(delivery.receipt),
         body=delivery.body,
-        attributes=_attributes(delivery.attributes),
+        attributes=attributes or {},
         receive_count=delivery.receive_count,
         sent_at_s=delivery.sent_us / _SECOND_US,
         group=delivery.group,
@@ -398,11 +392,12 @@ def _received(delivery: Delivery) -> Received:
 
 
 def _peeked(message: MessageSeen) -> Peeked:
+    attributes: Any = message.attributes  # see `_send`
     return Peeked(
         position=str(message.ordinal),
         message_id=MessageId(message.message_id),
         body=message.body,
-        attributes=_attributes(message.attributes),
+        attributes=attributes,
         state=message.state,
         due_at_s=None if message.due_us is None else message.due_us / _SECOND_US,
         receive_count=message.receive_count,

@@ -6,7 +6,7 @@ wakes the task whose receive was answered.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import anyio
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from busframe_emulator.engine import Engine
     from busframe_emulator.engine.inspection import MessagesSeen
-    from busframe_emulator.engine.requests import Deliveries, Receive, Reply, Request
+    from busframe_emulator.engine.requests import Deliveries, Receive, Reply, Request, Send, Sent
     from busframe_emulator.engine.settings import QueueAddress
 
 R = TypeVar("R")
@@ -56,6 +56,10 @@ class EngineDriver:
         """Microseconds since 1970, on the loop's clock."""
         return int(self._clock() * _SECOND_US) + self._epoch_us
 
+    @overload
+    def apply(self, request: Send) -> Sent: ...
+    @overload
+    def apply(self, request: Request) -> Reply: ...
     def apply(self, request: Request) -> Reply:
         """Ask the engine something that is answered at once."""
         engine = self._engine

@@ -35,6 +35,7 @@ class Streams:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._streams: dict[tuple[str, object], random.Random] = {}
+        self._ids: dict[object, runtime.Ids] = {}
 
     def of(self, what: str) -> random.Random:
         """The stream of whoever asks."""
@@ -53,9 +54,13 @@ class Streams:
         """As `runtime.random`: the bus's own jitter."""
         return self.of("bus").random()
 
-    def getrandbits(self, bits: int) -> int:
-        """As the generator of the bus's identifiers."""
-        return self.of("ids").getrandbits(bits)
+    def new(self) -> str:
+        """As `runtime.Ids.new`: the bus's identifiers."""
+        incarnation = acting.get(None)
+        ids = self._ids.get(incarnation)
+        if ids is None:
+            ids = self._ids[incarnation] = runtime.Ids(self.of("ids"))
+        return ids.new()
 
 
 class _Global(random.Random):

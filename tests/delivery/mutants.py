@@ -97,7 +97,7 @@ def a_standard_queue_hands_out_what_nobody_sent(patch: pytest.MonkeyPatch) -> No
         picked = pick(queue, now_us, limit, nth)
         calm = queue.groups is None and queue.settings.redrive is None
         if calm and picked and picked[0].ordinal % 5 == 0 and picked[0].receive_count == 0:
-            ghost = Message(queue, 1_000_000 + picked[0].ordinal, "boo", now_us)
+            ghost = Message(queue, 1_000_000 + picked[0].ordinal, "boo", None, now_us)
             ghost.state = IN_FLIGHT
             queue.in_flight += 1
             picked.append(ghost)
@@ -257,14 +257,13 @@ def dead_letters_one_receive_too_early(patch: pytest.MonkeyPatch) -> None:
 
 @mutant("corrupted")
 def a_dead_letter_loses_its_attributes(patch: pytest.MonkeyPatch) -> None:
-    what_was_sent = transfers._what_was_sent
+    dead_letter = transfers.dead_letter
 
-    def poorer(message: Message) -> Any:
-        rare = what_was_sent(message)
-        rare.attributes = None
-        return rare
+    def poorer(message: Message, target: Queue, now_us: int) -> None:
+        message.attributes = None
+        dead_letter(message, target, now_us)
 
-    patch.setattr(transfers, "_what_was_sent", poorer)
+    patch.setattr(receiving, "dead_letter", poorer)
 
 
 @mutant("cap")

@@ -272,13 +272,12 @@ class Engine:
         outcomes: list[Sent | Done | SqsError] = []
         for entry in request.requests:
             try:
-                match entry:
-                    case Send():
-                        outcomes.append(send(queue, now_us, entry, in_batch=True))
-                    case Delete():
-                        outcomes.append(delete(queue, now_us, entry))
-                    case ChangeVisibility():
-                        outcomes.append(change_visibility(queue, now_us, entry))
+                if isinstance(entry, Delete):
+                    outcomes.append(delete(queue, now_us, entry))
+                elif isinstance(entry, Send):
+                    outcomes.append(send(queue, now_us, entry, in_batch=True))
+                else:
+                    outcomes.append(change_visibility(queue, now_us, entry))
             except SqsError as error:
                 outcomes.append(error)
         return Outcomes(outcomes=outcomes)
