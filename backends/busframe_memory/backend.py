@@ -25,7 +25,7 @@ from busframe.errors import (
     ThrottledError,
     UnsupportedError,
 )
-from busframe.ledger import Ledger
+from busframe.ledger import Ledger, LedgerOfOneThread
 from busframe.limits import check_extend, check_peek, check_receive, check_send, check_settle
 from busframe.message import (
     Acknowledge,
@@ -103,7 +103,7 @@ class MemoryBackend:
 
     def __init__(self, driver: EngineDriver) -> None:
         self.capabilities: Final = CAPABILITIES
-        self.ledger: Final = Ledger()
+        self.ledger: Final[Ledger] = LedgerOfOneThread()
         self._driver = driver
         self.recipients: Final = MemoryRecipients()
         self._closed = False

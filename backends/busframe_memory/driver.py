@@ -45,6 +45,7 @@ class EngineDriver:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._timers = engine.timers
         self._parked: dict[int, _Parking] = {}
         # The loop's clock starts anywhere; messages carry times since 1970.
         self._clock = runtime.clock()
@@ -64,7 +65,7 @@ class EngineDriver:
         """Ask the engine something that is answered at once."""
         engine = self._engine
         reply = engine.apply(int(self._clock() * _SECOND_US) + self._epoch_us, request)
-        if engine.answers or engine.earliest_us < self._planned_us:
+        if engine.answers or self._timers.earliest_us < self._planned_us:
             self._settle()
         return reply
 

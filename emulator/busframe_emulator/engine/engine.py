@@ -75,6 +75,11 @@ class Engine:
 
     Not safe for threads: whoever drives it makes one call at a time.
 
+    Attributes:
+        answers: for parked receives; see `take_answers`.
+        timers: to be looked at: before their `earliest_us` nothing is due. Cheaper than `next_due`, and no later: what
+            was disarmed may still count.
+
     Args:
         ids: names things.
         chooser: decides where SQS leaves a choice.
@@ -98,13 +103,13 @@ class Engine:
         saved: Saved | None = None,
     ) -> None:
         self.answers: list[tuple[int, Deliveries]] = []
-        self._timers = Timers()
+        self.timers = Timers()
         self._queues: dict[QueueAddress, Queue] = {}
         self._touched: list[Queue] = []
         self._limits = limits or Limits()
         self._around = Surroundings(
             queues=self._queues,
-            timers=self._timers,
+            timers=self.timers,
             limits=self._limits,
             ask=None if chooser is CALM else chooser.ask,
             sink=sink,
@@ -177,7 +182,7 @@ class Engine:
         Raises:
             SqsError: the request is refused and changed nothing.
         """
-        if now_us >= self._timers.earliest_us or now_us < self._now_us:
+        if now_us >= self.timers.earliest_us or now_us < self._now_us:
             self.advance(now_us)
         self._now_us = now_us
         reply = self._actions[type(request)](now_us, request)
@@ -189,7 +194,7 @@ class Engine:
         """Do everything that is due at `now_us` or before, each at its own time and in the order of those times."""
         assert now_us >= self._now_us, f"time went back from {self._now_us} to {now_us}"  # noqa: S101 - a driver's bug
         self._now_us = now_us
-        timers = self._timers
+        timers = self.timers
         while (due := timers.pop_due(now_us)) is not None:
             at_us, subject = due
             subject.fire(at_us)
@@ -199,12 +204,7 @@ class Engine:
 
     def next_due(self) -> int | None:
         """When to call `advance` next; None if nothing is pending."""
-        return self._timers.next_due()
-
-    @property
-    def earliest_us(self) -> int:
-        """Nothing is due before this: as `next_due`, and cheaper, since what was disarmed may still count."""
-        return self._timers.earliest_us
+        return self.timers.next_due()
 
     def take_answers(self) -> list[tuple[int, Deliveries]]:
         """Take the answers for parked receives, by the number in `Parked`, in the order they came about."""
@@ -218,13 +218,13 @@ class Engine:
         """Forget a parked receive: the caller went away. Fine if it was answered meanwhile."""
         parked = self._waiters.pop(waiter, None)
         if parked is not None and parked.queue.waiters.pop(waiter, None) is not None:
-            self._timers.disarm(parked)
+            self.timers.disarm(parked)
             parked.queue.tell("wait_ended", self._now_us, None, waiter)
 
     def look(self, now_us: int) -> tuple[Mapping[QueueAddress, Queue], Timers]:
         """The queues and their timers as they are at `now_us`, for `inspection`, which changes nothing."""
         self.advance(now_us)
-        return self._queues, self._timers
+        return self._queues, self.timers
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class Engine:
         self._waiters_made += 1
         waiter = Waiter(self._waiters_made, queue, request.limit, visibility_us, nth=nth, attempt_id=attempt_id)
         queue.waiters[waiter.number] = self._waiters[waiter.number] = waiter
-        self._timers.arm(now_us + wait_us, waiter)
+        self.timers.arm(now_us + wait_us, waiter)
         if self._around.sink is not None:
             self._around.sink(Event("waiting", now_us, queue.address, 0, waiter.number, now_us + wait_us))
         if queue.visible and settings.redrive is not None:
@@ -305,7 +305,7 @@ class Engine:
 
     def _answer(self, waiter: Waiter, deliveries: list[Delivery], now_us: int) -> None:
         del waiter.queue.waiters[waiter.number]
-        self._timers.disarm(waiter)
+        self.timers.disarm(waiter)
         waiter.queue.tell("wait_ended", now_us, None, waiter.number)
         self.answers.append((waiter.number, Deliveries(deliveries=deliveries)))
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SWEEP_MIN: Final = 1024
-"""Fewer dead entries than this are not worth a sweep."""
+SWEEP_MIN: Final = 64
+"""Fewer dead entries than this are not worth a sweep. So few, since what they hold is let go while it is still at hand
+in the processor's cache."""
 
 
 class Subject(Protocol):
