@@ -49,7 +49,13 @@ def keep(error: SimulationFailedError) -> None:
     """Write a failure that ends a test to where the test run wants it, and say where that is."""
     said = options.get()
     if said.artifacts is not None:
-        error.add_note(f"  timeline: busframe timeline {failure_file.save(error.failure, said.artifacts)}")
+        try:
+            path = failure_file.save(error.failure, said.artifacts)
+        except OSError as refused:
+            # What broke is worth more than its file.
+            error.add_note(f"  timeline: none, since nothing could be written to {said.artifacts}: {refused}")
+        else:
+            error.add_note(f"  timeline: busframe timeline {path}")
 
 
 def simulated(**settings: Unpack[Settings]) -> Callable[[Callable[..., Awaitable[object]]], Callable[..., None]]:

@@ -107,6 +107,13 @@ def test_a_failure_is_told_kept_in_a_file_and_replayed(run: Run, pytester: pytes
     assert failure_file.load(path).where == saved.where, "what the search wrote is still there"
 
 
+def test_a_failure_is_told_although_its_file_cannot_be_written(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("taken").write_text("a file", encoding="utf-8")
+    ran = run("--busframe-artifacts=taken", "-k", "naive")
+    ran.assert_outcomes(failed=1, deselected=4)
+    ran.stdout.fnmatch_lines(["*exactly_once broken*", "*timeline: none, since nothing could be written to *taken: *"])
+
+
 METHODS = """
 import pytest
 from busframe.simulation import simulated
