@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -71,6 +72,16 @@ def test_a_command_of_another_package_is_told_of_by_its_docstring_and_a_broken_o
     assert summary(ours) == "Run `busframe ps FILE` and return its exit code."
     broken = EntryPoint(name="broken", value="no_such_module:main", group="busframe.commands")
     assert summary(broken) == "(cannot be loaded: No module named 'no_such_module')"
+
+
+def test_output_that_is_not_read_to_its_end_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "busframe", "check", "-"]
+    header = '{"busframe_history": 1, "level": "engine"}'
+    ran = subprocess.run(command, input=header.encode(), stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_the_package_is_the_command() -> None:

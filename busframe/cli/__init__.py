@@ -72,4 +72,12 @@ def _run(given: list[str], load: Callable[[], object]) -> int:
         needs = f"busframe {given[0]} needs the package {error.name!r}: pip install 'busframe[{given[0]}]'"
         print(needs, file=sys.stderr)  # noqa: T201 - a command line speaks so
         return 1
-    return run(given[1:])
+    try:
+        status = run(given[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        from busframe.cli.output import fall_silent
+
+        fall_silent()
+        return 0
+    return status

@@ -75,6 +75,8 @@ def read_engine_history(header: Mapping[str, Any], lines: Iterable[tuple[int, Ma
             raise ValueError(f"line {number}: {error!r} in {line!r}") from None
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
+        if len(events) > 1 and events[-1].at_us < events[-2].at_us:
+            raise ValueError(f"line {number}: t goes back, to {events[-1].at_us}: events stand in the order of time")
     return EngineHistory(limits=Limits(**limits), events=events)
 
 

@@ -48,7 +48,7 @@ def _objects(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
             continue
         try:
             read: Any = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"line {number}: no JSON: {error}") from None
         if not isinstance(read, dict):
             raise ValueError(f"line {number}: {read!r} is no object")  # noqa: TRY004 - the file is at fault
