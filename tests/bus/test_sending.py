@@ -176,6 +176,20 @@ async def test_a_repeated_send_to_an_ordered_queue_has_the_same_deduplication_id
     assert [message.deduplication_id for (message,) in post.calls] == ["0", "0", "0"]
 
 
+async def test_a_repeated_send_has_the_same_delay_and_tenant() -> None:
+    post = Post()
+
+    def lose_answer(batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
+        post.take(batch)
+        raise UnavailableError("reset")
+
+    post.answers = [lose_answer]
+    async with runtime.background_tasks() as tasks:
+        message = Outgoing(body="0", delay_s=60, group="acme", attributes={"by": "hand"})
+        await sender(post, tasks).send(ORDERS, message)
+    assert post.calls == [[message], [message]]
+
+
 async def test_what_one_task_sends_to_an_ordered_queue_without_waiting_keeps_its_order() -> None:
     post = Post()
     async with runtime.background_tasks() as tasks:
