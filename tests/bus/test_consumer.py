@@ -8,7 +8,7 @@ from bus.orders import OrderPlaced
 from bus.virtual import BILLING, DEAD, connected, until
 from trio.testing import MockClock
 
-from busframe import Bus, Retry
+from busframe import Bus, Delivery, Retry
 from busframe.backend import Immediate
 from busframe.errors import LeaseLostError, MessageRefusedError, PublishError, ThrottledError, UnavailableError
 
@@ -88,6 +88,26 @@ async def test_a_lost_lease_stops_the_handler_and_nothing_is_acknowledged() -> N
         await until(lambda: live.counts[BILLING].handled == 1)
     assert attempts == ["began", "stopped", "began"]
     assert live.counts[BILLING].lost == 1
+
+
+async def test_a_handler_that_ends_after_its_lease_is_lost_counts_for_nothing() -> None:
+    bus = Bus("shop")
+    ended: list[int] = []
+
+    @bus.subscribe(OrderPlaced, group="billing", lease_s=30)
+    async def bill(_: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+        if delivery.attempt == 1:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(300)
+        ended.append(delivery.attempt)
+
+    async with connected(bus) as (live, backend):
+        async with live.running():
+            backend.fail("extend", LeaseLostError("too late"))
+            await live.publish(OrderPlaced("o1"))
+            await until(lambda: ended == [1, 2])  # of one key, so the second has waited for the first
+        assert (live.counts[BILLING].handled, live.counts[BILLING].lost) == (1, 1)
+        assert [size for method, size in backend.batches if method == "settle"] == [1]
 
 
 async def test_a_failing_poll_is_tried_again_and_the_consumer_lives_on() -> None:
