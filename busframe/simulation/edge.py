@@ -6,6 +6,7 @@ its calls end the program, as in a power cut nobody is left to see an error.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -57,6 +58,13 @@ TIMEOUT_S: Final = 30.0
 """How long a client waits for an answer that does not come, as boto3 is set here."""
 
 
+def _error_of(operation: str, place: str, fault: NetFault) -> Exception:
+    """What a bus sees of it."""
+    if fault == NetFault.THROTTLED:
+        return ThrottledError(f"{operation} on {place}: too many requests")
+    return UnavailableError(f"{operation} on {place}: {_FAULTS[fault]}")
+
+
 class NodeBackend:
     """Implements `busframe.backend.Backend` for one incarnation of a node."""
 
@@ -91,21 +99,20 @@ class NodeBackend:
 
     async def send(self, queue: QueueName, batch: Sequence[Outgoing]) -> Sequence[SendOutcome]:
         """See `Backend.send`."""
-        outcomes = await self._in_parts("send", queue, batch, lambda part: self._broker.send(queue, part))
+        outcomes = await self._in_parts("send", queue, batch, self._broker.send)
         # An entry of a send that fails unseen is a message lost, and so is the only one.
         return self._world.watch_outcomes("send", self._node, queue, outcomes, entries_min=1)
 
     async def receive(self, queue: QueueName, *, limit: int, wait_s: float, lease_s: float) -> Sequence[Received]:
         """See `Backend.receive`."""
-        batch = await self.call(
-            "receive", queue, lambda: self._broker.receive(queue, limit=limit, wait_s=wait_s, lease_s=lease_s)
-        )
+        ask = partial(self._broker.receive, queue, limit=limit, wait_s=wait_s, lease_s=lease_s)
+        batch = await self.call("receive", queue, ask)
         self._world.received(self._node, queue, batch)
         return batch
 
     async def settle(self, queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
         """See `Backend.settle`."""
-        outcomes = await self._in_parts("settle", queue, batch, lambda part: self._broker.settle(queue, part))
+        outcomes = await self._in_parts("settle", queue, batch, self._broker.settle)
         for entry, outcome in zip(batch, outcomes, strict=True):
             if not isinstance(outcome, Failed):
                 kind = "acknowledged" if isinstance(entry, Acknowledge) else "released"
@@ -114,7 +121,7 @@ class NodeBackend:
 
     async def extend(self, queue: QueueName, batch: Sequence[Extension]) -> Sequence[SettleOutcome]:
         """See `Backend.extend`."""
-        outcomes = await self._in_parts("extend", queue, batch, lambda part: self._broker.extend(queue, part))
+        outcomes = await self._in_parts("extend", queue, batch, self._broker.extend)
         return self._world.watch_outcomes("extend", self._node, queue, outcomes)
 
     async def stats(self, queue: QueueName) -> QueueStats:
@@ -149,7 +156,11 @@ class NodeBackend:
         return await call()
 
     async def _in_parts(
-        self, operation: str, queue: QueueName, batch: Sequence[E], call: Callable[[list[E]], Awaitable[Sequence[Any]]]
+        self,
+        operation: str,
+        queue: QueueName,
+        batch: Sequence[E],
+        call: Callable[[QueueName, Sequence[E]], Awaitable[Sequence[Any]]],
     ) -> Sequence[Any]:
         """Make a batch call some of whose entries may fail by themselves, with nothing done."""
         world = self._world
@@ -160,11 +171,11 @@ class NodeBackend:
                 if world.choose("batch.partial", (self._node, nth, index)) is not None:
                     failed.add(index)
         if not failed:
-            return await self.call(operation, queue, lambda: call(list(batch)))
+            return await self.call(operation, queue, partial(call, queue, batch))
 
         async def part() -> list[Any]:
             rest = [entry for index, entry in enumerate(batch) if index not in failed]
-            outcomes = iter(await call(rest) if rest else ())
+            outcomes = iter(await call(queue, rest) if rest else ())
             return [
                 Failed(error=UnavailableError("this entry failed in the service", effect="none"))
                 if index in failed
@@ -174,12 +185,12 @@ class NodeBackend:
 
         return await self.call(operation, queue, part)
 
-    async def call(
+    async def call(  # noqa: C901 - a coroutine more for each call would be dear
         self,
         operation: str,
         place: str,
         call: Callable[[], Awaitable[R]],
-        error_of: Callable[[str, str, NetFault], Exception] | None = None,
+        error_of: Callable[[str, str, NetFault], Exception] = _error_of,
     ) -> R:
         """Reach for something that is not on this node, over whatever there is in between.
 
@@ -187,51 +198,42 @@ class NodeBackend:
             operation: the name of the call; the adversary counts calls by it.
             place: what it is reached for, for people.
             call: has the effect.
-            error_of: makes what the caller sees of a failure, of operation, place and fault; None: the bus's errors.
+            error_of: makes what the caller sees of a failure, of operation, place and fault.
         """
         incarnation, world = self._incarnation, self._world
         if incarnation.severed:
             await self._require_alive()
+        under_way = 1
         if operation in _RECEIVES:
+            under_way = 0
             world.received_from.add(place)
-            return await self._call(operation, place, call, error_of)
-        world.under_way += 1
+        world.under_way += under_way
         try:
-            return await self._call(operation, place, call, error_of)
+            if world.ask is None and not self._paused_until_us:
+                return await call()
+            key = (self._node, operation, world.nth(operation, self._node))
+            if self._must_stand_still(key):
+                await self._stand_still()
+            delay_us = world.choose("net.request", key)
+            if delay_us is not None:
+                await self._travel(delay_us)
+            fault = NetFault.UNAVAILABLE if self._is_out(operation, key) else world.choose("net", key)
+            if fault is not None and fault not in _TAKES_EFFECT:
+                raise self._failure(operation, place, fault, error_of)
+            result = await call()
+            if fault is not None:
+                await self._require_alive()
+                if fault == NetFault.TIMEOUT:
+                    await runtime.sleep(TIMEOUT_S)
+                raise self._failure(operation, place, fault, error_of)
+            delay_us = world.choose("net.answer", key)
+            if delay_us is not None:
+                await self._travel(delay_us)
+            if incarnation.severed:
+                await self._require_alive()
+            return result
         finally:
-            world.under_way -= 1
-
-    async def _call(
-        self,
-        operation: str,
-        place: str,
-        call: Callable[[], Awaitable[R]],
-        error_of: Callable[[str, str, NetFault], Exception] | None,
-    ) -> R:
-        incarnation, world = self._incarnation, self._world
-        if world.ask is None and not self._paused_until_us:
-            return await call()
-        key = (self._node, operation, world.nth(operation, self._node))
-        if self._must_stand_still(key):
-            await self._stand_still()
-        delay_us = world.choose("net.request", key)
-        if delay_us is not None:
-            await self._travel(delay_us)
-        fault = NetFault.UNAVAILABLE if self._is_out(operation, key) else world.choose("net", key)
-        if fault is not None and fault not in _TAKES_EFFECT:
-            raise self._failure(operation, place, fault, error_of or _error_of)
-        result = await call()
-        if fault is not None:
-            await self._require_alive()
-            if fault == NetFault.TIMEOUT:
-                await runtime.sleep(TIMEOUT_S)
-            raise self._failure(operation, place, fault, error_of or _error_of)
-        delay_us = world.choose("net.answer", key)
-        if delay_us is not None:
-            await self._travel(delay_us)
-        if incarnation.severed:
-            await self._require_alive()
-        return result
+            world.under_way -= under_way
 
     def _must_stand_still(self, key: tuple[str | int, ...]) -> bool:
         """Begin a pause if one is due, and tell whether one has begun."""
@@ -280,10 +282,3 @@ class NodeBackend:
         if self._incarnation.severed:
             await anyio.lowlevel.checkpoint()  # Here a program that is cancelled ends.
             raise SeveredError
-
-
-def _error_of(operation: str, place: str, fault: NetFault) -> Exception:
-    """What a bus sees of it."""
-    if fault == NetFault.THROTTLED:
-        return ThrottledError(f"{operation} on {place}: too many requests")
-    return UnavailableError(f"{operation} on {place}: {_FAULTS[fault]}")

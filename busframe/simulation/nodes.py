@@ -151,8 +151,9 @@ class Node:
         try:
             async with anyio.create_task_group() as fates:
                 if self._mortal:
+                    key = (self.name, incarnation.number)
                     for site, fate in (("node.crash", self.kill), ("node.stop", self.stop)):
-                        at_us = world.choose(site, (self.name, incarnation.number))
+                        at_us = world.choose(site, key)
                         if at_us is not None:
                             fates.start_soon(_at, at_us, incarnation, fate)
                 try:

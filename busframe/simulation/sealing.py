@@ -18,7 +18,7 @@ import time
 import uuid
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
 R = TypeVar("R")
+
+_INHERITED: Final = object()
 
 Threads = Literal["forbid", "inline"]
 """What becomes of a function that is to run in a thread: it is refused, or run by its task.
@@ -63,7 +65,8 @@ def sealed(
     """
     to_thread = _in_place if threads == "inline" else _refuse_thread
     with ExitStack() as patches:
-        exchange = _Exchange(patches)
+        exchange = _Exchange()
+        patches.callback(exchange.undo)
         exchange_clocks(exchange, patches, now_s)
         exchange(time, "sleep", _sleep)
         exchange(os, "urandom", exchange_chance(exchange, patches, seed).random_bytes)
@@ -95,18 +98,23 @@ def sealed(
 
 
 class _Exchange:
-    def __init__(self, patches: ExitStack) -> None:
-        self._patches = patches
+    """Exchanges attributes of modules and classes, several dozen for each run."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[Any, str, object]] = []
 
     def __call__(self, owner: Any, name: str, replacement: object) -> None:
-        # A method that a class inherits is taken away again, not written down in it.
-        own = name in vars(owner)
-        before = cast("object", vars(owner)[name]) if own else None
+        self._before.append((owner, name, vars(owner).get(name, _INHERITED)))
         setattr(owner, name, replacement)
-        if own:
-            self._patches.callback(setattr, owner, name, before)
-        else:
-            self._patches.callback(delattr, owner, name)
+
+    def undo(self) -> None:
+        """Put all back, the last one first."""
+        for owner, name, before in reversed(self._before):
+            # A method that a class inherits is taken away again, not written down in it.
+            if before is _INHERITED:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
 
 
 async def _run_blocking_in_place(function: Callable[[], R], *, limiter: object = None) -> R:  # noqa: ARG001 - as runtime's

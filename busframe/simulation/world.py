@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from busframe_emulator.delivery import Chooser
     from busframe_emulator.delivery.chooser import Key
     from busframe_emulator.delivery.choosers import Scripted
-    from busframe_emulator.engine.events import Event
+    from busframe_emulator.engine.events import Content, Event
     from busframe_emulator.engine.queue import Queue
 
 T = TypeVar("T")
@@ -77,7 +76,7 @@ class World:
         if self._listening is not None:
             self.record.listeners.append(self._listen)
         self.checks = EngineChecks()
-        self.counters: Counter[tuple[str, ...]] = Counter()
+        self.counters: dict[tuple[str, ...], int] = {}
         limits = Limits(purge_interval_us=0, recreate_after_us=0)
         engine = Engine(ids=Ids(seed), chooser=_Switch(self), sink=self._note, limits=limits)
         if self.ask is None:
@@ -107,8 +106,8 @@ class World:
 
     def nth(self, *what: str) -> int:
         """Count an occasion, from 1."""
-        self.counters[what] += 1
-        return self.counters[what]
+        count = self.counters[what] = self.counters.get(what, 0) + 1
+        return count
 
     def choose(self, site: str, key: Key) -> int | None:
         """Ask the chooser."""
@@ -197,14 +196,15 @@ class World:
 
     def _note(self, event: Event) -> None:
         self.checks.event(event)
-        if event.kind in _UNTOLD:
+        kind, at_us, (_, _, queue), message, delivery, until_us, _, about = event
+        if kind in _UNTOLD:
             return
-        queue = event.queue.name
-        if event.kind == "sent":
-            self.bodies[queue, event.message] = self._queues[event.queue].messages[event.message].body
-        until_us = event.until_us - self._start_us if event.until_us else 0
-        at_us = event.at_us - self._start_us
-        self.record.add(Entry(at_us, "broker", event.kind, "", queue, event.message, event.delivery, until_us=until_us))
+        if kind == "sent":
+            content: Content = about  # type: ignore[assignment]  # by kind
+            self.bodies[queue, message] = content.body
+        start_us = self._start_us
+        until_us = until_us - start_us if until_us else 0
+        self.record.add(Entry(at_us - start_us, "broker", kind, "", queue, message, delivery, None, "", until_us))
         if self._listening is not None:
             for happening in self._happenings.of(event):
                 self._happened(happening)
