@@ -314,6 +314,22 @@ async def test_a_handler_whose_claim_is_taken_over_is_cancelled_and_writes_nothi
         assert live.counts[BILLING].handled == 0
 
 
+async def test_a_handler_that_returns_when_its_claim_is_anothers_has_done_nothing() -> None:
+    bus = Bus("shop")
+
+    @bus.subscribe(OrderPlaced, group="billing", once=True)
+    async def bill(_: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+        delivery.transaction.execute("INSERT INTO bills VALUES (1)")
+        await live.inbox.run(lambda db: db.execute("UPDATE busframe_inbox SET owner = 'another'"))
+
+    async with running(bus) as live:
+        await live.inbox.run(lambda db: db.execute("CREATE TABLE bills (n)"))
+        await live.publish(OrderPlaced("o1"))
+        await until(lambda: live.counts[BILLING].retried == 1)
+        assert live.counts[BILLING].handled == 0
+        assert await live.inbox.run(lambda db: db.execute("SELECT * FROM bills").fetchall()) == []
+
+
 async def test_the_inbox_can_be_a_file_and_outlives_the_connection(tmp_path: Path) -> None:
     bus = Bus("shop")
     handled: list[str] = []
