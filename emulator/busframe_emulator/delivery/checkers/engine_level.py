@@ -353,26 +353,28 @@ class EngineChecks:
                 queue.expect(message, event.until_us)
 
     def _deleted(self, event: Event, queue: QueueState) -> None:
-        message = queue.live.get(event.message)
+        _, at_us, _, ordinal, delivery, until_us, _, _ = event
+        message = queue.live.get(ordinal)
         if message is None or message.buried:
             text = "a message was deleted that is not there"
             self._find("handle", event, text)
             return
-        self._check_receipt(event, queue, message)
-        if event.until_us:
+        if delivery != message.delivery or not message.hidden:
+            self._check_receipt(event, queue, message)
+        if until_us:
             if queue.groups is not None:
                 text = "a message of a FIFO queue was deleted, and is to come back"
                 self._find("after_delete", event, text)
-            queue.unhide(message, event.at_us, self._in_flight_max)
+            queue.unhide(message, at_us, self._in_flight_max)
             message.buried = message.risen = True
             message.copies = 0
-            message.until_us = event.until_us
+            message.until_us = until_us
             queue.buried += 1
-            queue.changed_us = event.at_us
+            queue.changed_us = at_us
             if queue.due is not None:
-                queue.expect(message, event.until_us)
+                queue.expect(message, until_us)
         else:
-            self._drop(queue, message, event.at_us, DELETED)
+            self._drop(queue, message, at_us, DELETED)
 
     def _delete_ignored(self, event: Event, queue: QueueState) -> None:
         message = queue.live.get(event.message)
@@ -381,7 +383,7 @@ class EngineChecks:
             self._find("handle", event, text)
 
     def _check_receipt(self, event: Event, queue: QueueState, message: MessageState) -> None:
-        """A receipt had an effect: it may."""
+        """A receipt had an effect: it may. Asked where it is not that of a delivery which lasts."""
         if event.delivery > message.delivery or (
             queue.groups is not None and (event.delivery != message.delivery or not message.hidden)
         ):
@@ -418,11 +420,12 @@ class EngineChecks:
         self._drop(queue, message, event.at_us, MOVED)
 
     def _drop(self, queue: QueueState, message: MessageState, at_us: int, fate: int) -> None:
-        if len(queue.live) == self._search_max + 1:
+        live, ordinal = queue.live, message.ordinal
+        if len(live) == self._search_max + 1:
             queue.open_us = at_us
         queue.unhide(message, at_us, self._in_flight_max)
-        del queue.live[message.ordinal]
-        queue.fates[message.ordinal] = fate
+        del live[ordinal]
+        queue.fates[ordinal] = fate
         queue.changed_us = at_us
         if queue.groups is not None:
             head = queue.leave_group(message)
