@@ -98,6 +98,15 @@ class Concluder:
         delay_s = max(min(delay_s, left_s), 0.0)
         return await self._settler.settle(lease, Release(receipt=lease.received.receipt, delay_s=delay_s))
 
+    async def give_back_unbegun(self, lease: Lease, *, delay_s: float = 0.0) -> bool:
+        """The same where nobody is at work on it: that is no attempt.
+
+        On an ordered queue the receives are not what counts, and those behind have to stay behind.
+        """
+        if self._ordered or lease.lost or isinstance(lease.opened, Exception):
+            return await self.give_back(lease, delay_s=delay_s)
+        return await self._put_back_uncounted(lease, delay_s=delay_s)
+
     def _note_retried(self, lease: Lease, told: Retried, *, taken: bool) -> bool:
         lease.counts.retried += taken
         if self._observers is not None and taken:

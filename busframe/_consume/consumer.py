@@ -440,7 +440,8 @@ class Consumer:
 
     async def _give_back_interrupted(self, lease: Lease) -> None:
         await self._clear_behind(lease)
-        await self._give_back(lease)
+        await self._concluder.give_back(lease)
+        self._let_go(lease)
         self._next(lease)
 
     async def _give_back_behind(self, lease: Lease) -> None:
@@ -459,5 +460,5 @@ class Consumer:
                 tasks.start_soon(self._give_back, lease, left_s)
 
     async def _give_back(self, lease: Lease, delay_s: float = 0.0) -> None:
-        await self._concluder.give_back(lease, delay_s=delay_s)
+        await self._concluder.give_back_unbegun(lease, delay_s=delay_s)
         self._let_go(lease)

@@ -89,6 +89,28 @@ def test_what_waits_behind_a_message_is_given_back_when_a_drain_begins(play: Cal
     assert begun == ["0"]
 
 
+def test_stopping_costs_no_attempt_of_what_waits_for_its_key(play: Callable[..., None]) -> None:
+    bus = Bus("shop")
+    begun: list[tuple[str, int]] = []
+
+    @bus.subscribe(OrderPlaced, group="billing")
+    async def bill(order: OrderPlaced, delivery: Delivery[OrderPlaced]) -> None:
+        begun.append((order.order, delivery.attempt))
+        await anyio.sleep(20)
+
+    async def story() -> None:
+        async with connected(bus) as (live, _):
+            for n in range(4):
+                await live.publish(OrderPlaced(str(n)))
+            for _ in range(4):
+                async with live.running(drain_s=60):
+                    await until(lambda: len(begun) > live.counts[BILLING].handled)
+            assert live.counts[BILLING].handled == 4
+
+    play(story)
+    assert sorted(begun) == [(str(n), 1) for n in range(4)]
+
+
 def test_leases_of_messages_that_wait_for_their_turn_are_kept(play: Callable[..., None]) -> None:
     bus = Bus("shop")
     handled: list[tuple[str, int]] = []
