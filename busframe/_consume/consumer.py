@@ -34,7 +34,7 @@ from busframe._consume.leases import Lease, LeaseKeeper
 from busframe._consume.opening import Opener
 from busframe._consume.polling import Polling
 from busframe._consume.settling import Settler
-from busframe._consume.telling import about, handled, handling, log_fields, outcome_of
+from busframe._consume.telling import about, handled, handling, hears_errors, log_fields, outcome_of
 from busframe._consume.verdict import GivenBack, judge
 from busframe.crew import Crew
 from busframe.delivery import enter_delivery
@@ -311,6 +311,8 @@ class Consumer:
             counts.durations.note(took_s := self._clock() - begun_s)
             if watching is not None:
                 watching.end(handled(self._group, lease, ending, took_s))
+        if error is not None and (hear := hears_errors.get(None)) is not None:
+            hear(handler, delivery, error)
         self._after_handler(lease, handler, error)
         return not isinstance(error, HandlerCancelledError)
 

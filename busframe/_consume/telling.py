@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from busframe.observing import Handled, Handling, PollFailed
 from busframe.outcome import Drop, Outcome, Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from busframe._consume.leases import Lease
     from busframe._consume.polling import Polling
     from busframe.delivery import Delivery
-    from busframe.group import Group
+    from busframe.group import Group, Handler
     from busframe.message import QueueName
     from busframe.observing import HandlerOutcome
 
@@ -24,6 +25,10 @@ _OUTCOMES: Final[Sequence[tuple[type[Exception], HandlerOutcome]]] = (
     (Outcome, "later"),
     (Exception, "failed"),
 )
+
+
+hears_errors: ContextVar[Callable[[Handler, Delivery[object], Exception], None]] = ContextVar("hears_errors")
+"""Is told what handlers raise, of whatever bus and connection: in a simulation, whose programs connect as they like."""
 
 
 class About(TypedDict):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from busframe.bus import Bus
-    from busframe.delivery import Delivery
     from busframe.group import Group, Handler
     from busframe.message import MessageId, QueueName
 
@@ -102,7 +101,7 @@ class Calls:
         except BaseException as error:
             call.error = error
             call.outcome = _came_of(error)
-            self.escaped = self.escaped or _escape_in(error)
+            self.escaped = self.escaped or escape_in(error)
             raise
         else:
             call.outcome = "done"
@@ -110,32 +109,6 @@ class Calls:
             call.ended_s = now_s()
             if not incarnation.severed:
                 self._tell(function, call)
-
-
-def telling_escapes(
-    bus: Bus, tell: Callable[[str, SimulationEscapeError], None], tell_error: Callable[[str, str, Delivery[Any]], None]
-) -> Bus:
-    """A copy of a bus that tells which handler failed only of asking for what is not simulated, and what others raised.
-
-    To the bus it is a handler that fails as any does: it is tried again, and its message ends as a dead letter.
-
-    Args:
-        bus: whose handlers are called.
-        tell: is told of an escape, and whose it was.
-        tell_error: is told the handler's name, what came of the call, and of which delivery.
-    """
-
-    async def call(function: Callable[..., Awaitable[None]], payload: object, *more: object) -> None:
-        try:
-            await function(payload, *more)
-        except Exception as error:
-            if (escape := _escape_in(error)) is not None:
-                tell(name_of(function), escape)
-            if (delivery := current_delivery()) is not None:
-                tell_error(name_of(function), f"{_came_of(error)}: {error!r}", delivery)
-            raise
-
-    return _with_calls_by(call, bus)
 
 
 def _with_calls_by(call: Callable[..., Awaitable[None]], bus: Bus) -> Bus:
@@ -176,7 +149,7 @@ def _came_of(error: BaseException) -> Came:
             return "cancelled"
 
 
-def _escape_in(error: BaseException) -> SimulationEscapeError | None:
+def escape_in(error: BaseException) -> SimulationEscapeError | None:
     """What was refused to a handler, be it wrapped in errors of a library."""
     seen: BaseException | None = error
     for _ in range(_CAUSES_MAX):

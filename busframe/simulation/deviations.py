@@ -145,7 +145,12 @@ def _is_on_event(site: str, entry: Entry, script: Iterable[tuple[str, Key]]) -> 
     return any(known == site and key[0] == entry.node for known, key in script)
 
 
-_PLAIN_MARKS: Final[Mapping[str, str]] = {"paused": "stands still", "outage": "out of reach"}
+_PLAIN_MARKS: Final[Mapping[str, str]] = {
+    "paused": "stands still",
+    "outage": "out of reach",
+    "late": "late",
+    "entry_failed": "refused",
+}
 
 
 def _mark(entry: Entry, script: Mapping[tuple[str, Key], int], life: int) -> str | None:  # noqa: PLR0911 - a table

@@ -174,6 +174,9 @@ class NodeBackend:
             return await self.call(operation, queue, partial(call, queue, batch))
 
         async def part() -> list[Any]:
+            for index in sorted(failed):
+                text = f"{operation}: entry {index} of the batch"
+                world.record.add(Entry(world.now_us(), "client", "entry_failed", self._node, queue, text=text))
             rest = [entry for index, entry in enumerate(batch) if index not in failed]
             outcomes = iter(await call(queue, rest) if rest else ())
             return [
@@ -216,7 +219,7 @@ class NodeBackend:
                 await self._stand_still()
             delay_us = world.choose("net.request", key)
             if delay_us is not None:
-                await self._travel(delay_us)
+                await self._travel(operation, "request", place, delay_us)
             fault = NetFault.UNAVAILABLE if self._is_out(operation, key) else world.choose("net", key)
             if fault is not None and fault not in _TAKES_EFFECT:
                 raise self._failure(operation, place, fault, error_of)
@@ -228,7 +231,7 @@ class NodeBackend:
                 raise self._failure(operation, place, fault, error_of)
             delay_us = world.choose("net.answer", key)
             if delay_us is not None:
-                await self._travel(delay_us)
+                await self._travel(operation, "answer", place, delay_us)
             if incarnation.severed:
                 await self._require_alive()
             return result
@@ -263,7 +266,11 @@ class NodeBackend:
         until_us = self._out_until_us.get(operation)
         return until_us is not None and self._world.now_us() < until_us
 
-    async def _travel(self, delay_us: int) -> None:
+    async def _travel(self, operation: str, leg: str, place: str, delay_us: int) -> None:
+        world = self._world
+        if world.tells_delays:
+            text = f"{operation}: its {leg}, {delay_us / _SECOND_US:g} s"
+            world.record.add(Entry(world.now_us(), "client", "late", self._node, place, text=text))
         await runtime.sleep(max(delay_us, 0) / _SECOND_US)
         if self._incarnation.severed:
             await self._require_alive()

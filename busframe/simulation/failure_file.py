@@ -138,5 +138,9 @@ def _where(failure: Failure) -> str:
 
 
 def _with_hashable_key(fields: list[Any]) -> list[Any]:
+    return [_hashable(value) for value in fields]
+
+
+def _hashable(value: object) -> object:
     # A tuple was a list in JSON.
-    return [tuple(cast("list[object]", value)) if isinstance(value, list) else value for value in fields]
+    return tuple(_hashable(part) for part in cast("list[object]", value)) if isinstance(value, list) else value

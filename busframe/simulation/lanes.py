@@ -47,7 +47,7 @@ class Lanes:
 def focused(saved: SavedFailure) -> list[Line]:
     """The lines about what broke."""
     key = next((saved.entries[number].key for number in sorted(saved.marked)), None)
-    return relevant(saved.lines, set(saved.messages) or None, key)
+    return relevant(saved.lines, set(saved.messages) or None, key, saved.bodies)
 
 
 def in_lanes(lines: Sequence[Line], *, width: int = WIDTH, most: int | None = None) -> list[str]:

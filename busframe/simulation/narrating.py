@@ -19,6 +19,7 @@ _BODY_LENGTH: Final = 60
 
 # What the broker did and what a node heard of it, in the same instant, are one thing to a reader.
 _HEARD: Final = {"received": "delivered", "acknowledged": "deleted", "released": "visibility_changed"}
+_STORED: Final = frozenset({"read", "wrote"})
 _QUIET: Final = frozenset({"queue_created"})
 
 
@@ -115,10 +116,16 @@ def _naming(bodies: Mapping[tuple[str, int], str], key: object) -> set[tuple[str
     return named or {place for place, body in bodies.items() if _names(body, parts[-1])}
 
 
-def relevant(lines: Iterable[Line], messages: set[tuple[str, int]] | None, key: object) -> list[Line]:
+def relevant(
+    lines: Iterable[Line], messages: set[tuple[str, int]] | None, key: object, bodies: Mapping[tuple[str, int], str]
+) -> list[Line]:
     """The lines that have to do with some messages, or with a key, or with the lives of nodes."""
+    lines = _without_polling(lines)
     if messages is None:
-        return list(lines)
+        return lines
+    texts = {place: bodies[place] for place in messages if place in bodies}
+    keys = {line.entry.key for line in lines if line.entry.kind in _STORED}
+    stored = {one for one in keys if _naming(texts, one) or _naming({("", 0): repr(one)}, key)}
     return [
         line
         for line in lines
@@ -126,7 +133,26 @@ def relevant(lines: Iterable[Line], messages: set[tuple[str, int]] | None, key: 
         or (line.entry.queue, line.entry.message) in messages
         or (line.entry.key == key and key is not None)
         or (line.entry.level == "app" and not line.entry.message and line.entry.key is None)
+        or (line.entry.kind in _STORED and line.entry.key in stored)
     ]
+
+
+def _without_polling(lines: Iterable[Line]) -> list[Line]:
+    """Leave out what a node reads again, and finds the same, having done nothing else meanwhile."""
+    known: dict[str, set[Entry]] = {}
+    kept: list[Line] = []
+    for line in lines:
+        entry = line.entry
+        found = known.setdefault(entry.node, set())
+        if entry.kind == "read":
+            same = entry._replace(at_us=0)
+            if same in found and not line.marks:
+                continue
+            found.add(same)
+        elif entry.node:
+            found.clear()
+        kept.append(line)
+    return kept
 
 
 def shortened(lines: Sequence[Line], *, most: int = LINES_MAX) -> list[Line | int]:
@@ -166,9 +192,10 @@ def written(lines: Iterable[Line | int], bodies: Mapping[tuple[str, int], str]) 
     known = list(lines)
     shown = [line for line in known if isinstance(line, Line)]
     width = max((len(line.entry.node or "(broker)") for line in shown), default=0)
+    kind = max((len(line.entry.kind) for line in shown), default=0)
     place = max((len(_place(line.entry)) for line in shown), default=0)
     return [
-        f"... {line} more ..." if isinstance(line, int) else _text(line, bodies, width=width, place=place)
+        f"... {line} more ..." if isinstance(line, int) else _text(line, bodies, widths=(width, kind, place))
         for line in known
     ]
 
@@ -178,9 +205,11 @@ def told(entry: Entry, bodies: Mapping[tuple[str, int], str]) -> str:
     return " ".join(written([Line(0, entry, entry.until_us, ())], bodies)[0].split())
 
 
-def _text(line: Line, bodies: Mapping[tuple[str, int], str], *, width: int, place: int) -> str:
+def _text(line: Line, bodies: Mapping[tuple[str, int], str], *, widths: tuple[int, int, int]) -> str:
     entry = line.entry
-    head = f"{entry.at_us / 1e6:>11.6f}  {entry.node or '(broker)':<{width}}  {entry.kind:<12} {_place(entry):<{place}}"
+    parts = (entry.node or "(broker)", entry.kind.replace("_", " "), _place(entry))
+    columns = "  ".join(f"{part:<{width}}" for part, width in zip(parts, widths, strict=True))
+    head = f"{entry.at_us / 1e6:>11.6f}  {columns}"
     text = f"{head}  {', '.join(details(line, bodies))}".rstrip()
     return f"{text:<88}  << {', '.join(line.marks)}" if line.marks else text
 

@@ -3,8 +3,10 @@
 | level  | kinds                                                                                          |
 |--------|------------------------------------------------------------------------------------------------|
 | broker | the engine's events (`busframe_emulator.engine.events`): sent, delivered, deleted, moved, ...  |
-| client | `received`, `acknowledged`, `released`: who; `failure`: what a node saw of a call that failed  |
-| app    | `accepted`, `effect`, `note`; `started`, `killed`, `stopped`, `failed`, `paused`,... of a node |
+| client | `received`, `acknowledged`, `released`: who; `failure`: what a node saw of a call that failed; |
+|        | `entry_failed`: one of a batch; `late`: what is under way for long, where a script says so     |
+| app    | `accepted`, `effect`, `note`; `read` and `wrote` of a store; `called`: what a handler raised;  |
+|        | `started`, `killed`, `stopped`, `failed`, `paused`,... of a node                               |
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class Entry(NamedTuple):
         node: whose doing it was, such as `worker[0]`; empty where nobody's, as when a lease ends.
         queue, message, delivery: which message, by its ordinal in its queue, and which of its deliveries; empty and 0
             where none is concerned.
-        key: of an effect, or of what a producer was told is accepted.
+        key: of an effect, or of what a producer was told is accepted; in a store.
         text: what else there is to say, for people.
         until_us: until when a message is hidden by this.
     """

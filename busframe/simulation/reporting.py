@@ -185,7 +185,7 @@ def _story(failure: Failure) -> Iterator[str]:
     violation, run = failure.violation, failure.smallest
     lines = narrate(run.entries, *pointed_at(failure))
     messages = about(run.bodies, violation, run.reads_keys)
-    chosen = relevant(lines, messages, violation.key)
+    chosen = relevant(lines, messages, violation.key, run.bodies)
     everything = f"all messages, none of which names {violation.key!r}" if violation.entries else "all messages"
     what = everything if messages is None else ", ".join(f"{queue}#{nth}" for queue, nth in sorted(messages)[:4])
     if messages is not None and len(messages) > 4:  # noqa: PLR2004 - as many as are named

@@ -17,11 +17,12 @@ import anyio
 
 from busframe import runtime
 from busframe._consume.dead import read_dead_letter
+from busframe._consume.telling import hears_errors
 from busframe.backend import DeadLetters, Plan, QueueSpec
 from busframe.bus import Bus
 from busframe.errors import InvalidArgumentError
 from busframe.message import QueueName, queue_name
-from busframe.simulation.calls import telling_escapes
+from busframe.simulation.calls import escape_in, name_of
 from busframe.simulation.inboxes import SharedInbox
 from busframe.simulation.nodes import Incarnation, Node
 from busframe.simulation.places import where_programs_wait
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from busframe.backend import Backend
     from busframe.config import BackendUrl
+    from busframe.delivery import Delivery
+    from busframe.group import Handler
     from busframe.inbox import Inbox
     from busframe.message import Peeked
     from busframe.session import Live
@@ -138,7 +141,7 @@ class Sim:
             raise InvalidArgumentError("count", count, "1 or more")
         names = [f"{name}[{index}]" for index in range(count)] if count > 1 else [name]
         if isinstance(program, Bus):
-            program = partial(_serve, telling_escapes(program, self._world.tell_escape, self._world.tell_error))
+            program = partial(_serve, program)
         nodes = [Node(self._world, one, program, mortal=mortal) for one in names]
         self._world.nodes += nodes
         for node in nodes:
@@ -423,12 +426,21 @@ class Sim:
 
 @asynccontextmanager
 async def entered(sim: Sim) -> AsyncGenerator[Sim, None]:
-    """Let `sim://` mean this run."""
-    token = _current.set(sim)
+    """Let `sim://` mean this run, and let it hear what handlers raise."""
+    token, ears = _current.set(sim), hears_errors.set(partial(_hear, sim.world))
     try:
         yield sim
     finally:
+        hears_errors.reset(ears)
         _current.reset(token)
+
+
+def _hear(world: World, handler: Handler, delivery: Delivery[object], error: Exception) -> None:
+    """To a bus a handler that asks for what is not simulated is one that fails as any does."""
+    name = name_of(handler.function)
+    if (escape := escape_in(error)) is not None:
+        world.tell_escape(name, escape)
+    world.tell_error(f"{name} raised {error!r}", delivery)
 
 
 @asynccontextmanager

@@ -21,19 +21,21 @@ import anyio
 from busframe.simulation.world import acting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Hashable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 
     from busframe.simulation.nodes import Incarnation
     from busframe.simulation.world import World
 
 _MISSING: Final = object()
+_TOLD: Final = {"read": "found", "wrote": "now"}
 
 
 class Changes:
     """A transaction under way: sees what it has written itself, and nobody else does before its end."""
 
-    def __init__(self, rows: Mapping[Hashable, Any]) -> None:
+    def __init__(self, rows: Mapping[Hashable, Any], tell: Callable[[str, Hashable, Any], None]) -> None:
         self._rows = rows
+        self._tell = tell
         self._written: dict[Hashable, Any] = {}
         self._effects: list[tuple[Hashable, str]] = []
 
@@ -41,7 +43,8 @@ class Changes:
         """What is kept under a key."""
         value = self._written.get(key, _MISSING)
         if value is _MISSING:
-            return copy.deepcopy(self._rows.get(key, default))
+            value = copy.deepcopy(self._rows.get(key))
+        self._tell("read", key, value)
         return default if value is None else value
 
     def put(self, key: Hashable, value: Any) -> None:
@@ -84,13 +87,15 @@ class Store:
 
         async def read() -> Any:
             await anyio.lowlevel.checkpoint()
-            return copy.deepcopy(self._rows.get(key, default))
+            value = copy.deepcopy(self._rows.get(key))
+            self._tell("read", key, value)
+            return default if value is None else value
 
         return await self._node().backend.call("get", self.name, read)
 
     async def put(self, key: Hashable, value: Any) -> None:
         """Keep something under a key, in a transaction of its own; None removes it."""
-        changes = Changes(self._rows)
+        changes = Changes(self._rows, self._tell)
         changes.put(key, value)
         await self._commit("put", changes)
 
@@ -98,7 +103,7 @@ class Store:
     async def transaction(self) -> AsyncGenerator[Changes, None]:
         """Read and write with nobody in between: transactions take turns. Leaving it commits, an exception does not."""
         async with self._turn:
-            changes = Changes(self._rows)
+            changes = Changes(self._rows, self._tell)
             yield changes
             await self._commit("commit", changes)
 
@@ -112,12 +117,17 @@ class Store:
                     self._rows.pop(key, None)
                 else:
                     self._rows[key] = copy.deepcopy(value)
+                self._tell("wrote", key, value)
                 if self._effects:
                     self._world.note("effect", node.name, key=key)
             for key, text in changes.effects:
                 self._world.note("effect", node.name, key=key, text=text)
 
         await node.backend.call(operation, self.name, write)
+
+    def _tell(self, kind: str, key: Hashable, value: Any) -> None:
+        what = "nothing" if value is None else repr(value)
+        self._world.note(kind, self._node().name, queue=self.name, key=key, text=f"{_TOLD[kind]} {what}")
 
     def _node(self) -> Incarnation:
         return acting.get(self._outside)

@@ -117,7 +117,7 @@ def at_least_once(outcome: Outcome, calm: Outcome | None) -> Iterable[Violation]
             continue
         text = f"{key!r} was accepted, and has no effect"
         entries: tuple[Entry, ...] = (entry,)
-        if not outcome.effects:
+        if not outcome.effects and not (calm and calm.effects):
             text += " (nothing in this run has one: does the handler call sim.effect()?)"
         if key in outcome.dead:
             moved = outcome.moved_unrefused.get(key)

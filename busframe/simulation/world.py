@@ -56,6 +56,8 @@ class World:
         under_way: calls of nodes that have not come back, but for those that wait for messages.
         received_from: the queues that nodes asked for messages, whether an answer came or not.
         nodes: all that were started.
+        hears_errors: what handlers raise is written down.
+        tells_delays: what is late on its way is written down: somebody reads it where a script says it, and not chance.
         escaped: the first handler that failed only of asking for what is not simulated.
     """
 
@@ -70,6 +72,8 @@ class World:
         self.nodes: list[Node] = []
         self.escaped: Violation | None = None
         self.record = Record()
+        self.hears_errors = True
+        self.tells_delays = scripted is not None
         # Only a script that waits for something to happen wants to be told.
         self._listening = scripted if scripted is not None and scripted.listens else None
         self._happenings = Happenings()
@@ -145,10 +149,10 @@ class World:
         text = f"the handler {handler} on {node} failed, and only because of the simulation: {escape}"
         self.escaped = self.escaped or Violation(check=type(escape).__name__, text=text)
 
-    def tell_error(self, handler: str, came: str, delivery: Delivery[Any]) -> None:
+    def tell_error(self, text: str, delivery: Delivery[Any]) -> None:
         """A handler has not just returned: write down what it raised."""
         incarnation = acting.get()
-        if not incarnation.severed:
+        if self.hears_errors and not incarnation.severed:
             message = self.ordinal(delivery.queue, delivery.message_id)
             self.note(
                 "called",
@@ -156,7 +160,7 @@ class World:
                 queue=delivery.queue,
                 message=message,
                 delivery=delivery.attempt,
-                text=f"{handler}: {came}",
+                text=text,
             )
 
     def watch_outcomes(

@@ -233,6 +233,6 @@ def test_what_a_handler_raised_is_in_the_timeline() -> None:
 
     texts = [entry.text for entry in replay(scenario, Script()).entries if entry.kind == "called"]
     assert [text.split("(")[0] for text in texts] == [
-        "print_invoice: failed: ValueError",
-        "print_invoice: later: Later",
+        "print_invoice raised ValueError",
+        "print_invoice raised Later",
     ]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 from simulation.apps import ORDERS, naive, send_orders
 
+from busframe import Bus, Event, event
 from busframe.errors import BackendError
 from busframe.message import Acknowledge
 from busframe.simulation import Sim, SimulationFailedError, exactly_once, replay, simulate
 from busframe.simulation.deviations import describe, marks, why
-from busframe.simulation.narrating import about, narrate, shortened, written
+from busframe.simulation.narrating import about, narrate, relevant, shortened, written
 from busframe.simulation.record import Entry
 from busframe.simulation.verdicts import Violation
 from busframe_emulator.delivery.profiles import CALM_PROFILE
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from busframe.simulation.nodes import Incarnation
+
+
+@event("shop.placed.for.a.report")
+@dataclass(frozen=True)
+class Placed(Event):
+    id: str
 
 
 def report_of(script: Script) -> list[str]:
@@ -193,3 +202,48 @@ def test_what_two_checks_find_is_told_once() -> None:
     report = str(caught.value)
     assert report.count("'o1' was accepted, and has no effect") == 1
     assert "what happened to all messages, none of which names 'o1' (virtual seconds):" in report
+
+
+def test_a_report_tells_what_stores_were_asked_what_was_late_and_what_handlers_raised() -> None:
+    async def looks_outside(sim: Sim) -> None:
+        done = sim.store("done")
+        bus = Bus("shop")
+
+        @bus.subscribe(Placed, group="billing")
+        async def bill(order: Placed) -> None:
+            if await done.get(order.id) is None:
+                async with done.transaction() as changes:
+                    changes.put(order.id, 7)
+                    changes.effect(order.id)
+                raise ValueError("no paper")
+
+        async def worker(_: Incarnation) -> None:
+            # A program that connects by itself.
+            async with bus.connect(sim.url) as live:
+                await live.serve()
+
+        sim.check(exactly_once)
+        sim.node("worker", worker, count=2)
+        await anyio.sleep(1)
+        async with Bus("web").connect(sim.url) as live:
+            for order in ("o1", "o2"):
+                await live.publish(Placed(order))
+                sim.accepted(order)
+        await sim.quiesce()
+
+    twice = Script([("recv.dup", ("shop-billing", 1, 1), 1), ("net.answer", ("worker[0]", "get", 1), 250_000)])
+    with pytest.raises(SimulationFailedError) as caught:
+        simulate(looks_outside, seeds=1, profile=CALM_PROFILE, script=twice, shrink=False)
+    said = [" ".join(line.split()[1:]) for line in str(caught.value).splitlines()]
+    assert sum(line.endswith("read done 'o1', found nothing") for line in said) == 2
+    assert sum(line.endswith("wrote done 'o1', now 7") for line in said) == 2
+    assert sum("bill raised ValueError('no paper')" in line for line in said) >= 2
+    assert "worker[0] late done get: its answer, 0.25 s << late" in said
+    assert not [line for line in said if "'o2'" in line]
+
+
+def test_a_store_that_is_looked_at_again_and_again_is_told_of_once() -> None:
+    reads = [Entry(nth, "app", "read", "relay", "outbox", key="head", text="found 3") for nth in range(1, 50)]
+    entries = [*reads, Entry(60, "app", "note", "relay", text="tired"), *reads]
+    chosen = relevant(narrate(entries, {}, {}), None, None, {})
+    assert [line.entry.kind for line in chosen] == ["read", "note", "read"]

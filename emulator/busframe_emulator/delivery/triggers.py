@@ -25,6 +25,7 @@ EMPTIED: Final = "emptied"
 BROKER_EVENTS: Final = (*get_args(Kind), EMPTIED)
 NODE_EVENTS: Final = (
     *("received", "acknowledged", "released", "failure", "accepted", "effect", "note"),
+    *("read", "wrote", "called"),
     *("started", "killed", "stopped", "failed", "paused", "outage"),
 )
 """What only a simulation tells: of clients, of the application, of nodes."""
