@@ -94,7 +94,7 @@ class Message:
 
     Attributes:
         ordinal: its number within its queue, from 1.
-        attributes: as they were sent; None if it has none.
+        content: its body, or its body with its attributes: a place for them in every message would take more memory.
         state: one of the constants above.
         receive_count: deliveries so far, those from a source queue included; the number of the newest delivery.
         received_us, first_received_us: when the newest and the first delivery began; 0 before.
@@ -102,8 +102,7 @@ class Message:
     """
 
     __slots__ = (
-        "attributes",
-        "body",
+        "content",
         "first_received_us",
         "ordinal",
         "queue",
@@ -120,8 +119,7 @@ class Message:
     ) -> None:
         self.queue = queue
         self.ordinal = ordinal
-        self.body = body
-        self.attributes = attributes
+        self.content = (body, attributes) if attributes else body
         self.sent_us = sent_us
         self.state = VISIBLE
         self.receive_count = 0
@@ -129,6 +127,18 @@ class Message:
         self.first_received_us = 0
         self.timer = 0
         self.rare: Rare | None = None
+
+    @property
+    def body(self) -> str:
+        """As it was sent."""
+        content = self.content
+        return content if isinstance(content, str) else content[0]
+
+    @property
+    def attributes(self) -> Mapping[str, MessageAttribute] | None:
+        """As they were sent; None if it has none."""
+        content = self.content
+        return None if isinstance(content, str) else content[1]
 
     def fire(self, at_us: int) -> None:
         """Its delay, its invisibility or its burial is over."""

@@ -176,13 +176,14 @@ def _deliver_again(queue: Queue, message: Message, now_us: int, visibility_us: i
 
 
 def _delivery(queue: Queue, message: Message, delivery: int) -> Delivery:
-    ids, ordinal, rare = queue.ids, message.ordinal, message.rare
+    ids, ordinal, rare, content = queue.ids, message.ordinal, message.rare, message.content
+    body, attributes = (content, None) if isinstance(content, str) else content
     if rare is None:
         return Delivery(
             ids.message_id(ordinal),
             ids.receipt(ordinal, delivery),
-            message.body,
-            message.attributes,
+            body,
+            attributes,
             delivery,
             message.sent_us,
             message.first_received_us,
@@ -190,8 +191,8 @@ def _delivery(queue: Queue, message: Message, delivery: int) -> Delivery:
     return Delivery(
         rare.message_id or ids.message_id(ordinal),
         ids.receipt(ordinal, delivery),
-        message.body,
-        message.attributes,
+        body,
+        attributes,
         delivery,
         message.sent_us,
         message.first_received_us,
