@@ -70,6 +70,13 @@ if TYPE_CHECKING:
 _DONE: Final = Done()
 
 
+class _Queues(dict["QueueAddress", "Queue"]):
+    """By address; asked for with every request, so it is the table itself that refuses."""
+
+    def __missing__(self, address: QueueAddress) -> Queue:
+        raise no_such_queue()
+
+
 class Engine:
     """All queues of all accounts and regions.
 
@@ -104,7 +111,7 @@ class Engine:
     ) -> None:
         self.answers: list[tuple[int, Deliveries]] = []
         self.timers = Timers()
-        self._queues: dict[QueueAddress, Queue] = {}
+        self._queues = _Queues()
         self._touched: list[Queue] = []
         self._limits = limits or Limits()
         self._around = Surroundings(
@@ -229,10 +236,10 @@ class Engine:
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def _send(self, now_us: int, request: Send) -> Sent:
-        return send(self._queue(request.queue), now_us, request)
+        return send(self._queues[request.queue], now_us, request)
 
     def _receive(self, now_us: int, request: Receive) -> Deliveries | Parked:
-        queue = self._queue(request.queue)
+        queue = self._queues[request.queue]
         settings = queue.settings
         wait_us = settings.wait_us if request.wait_us is None else request.wait_us
         visibility_us = settings.visibility_us if request.visibility_us is None else request.visibility_us
@@ -247,7 +254,7 @@ class Engine:
                 queue, now_us, request.limit, visibility_us, nth, attempt_id=attempt_id, short=not wait_us
             )
         if deliveries or not wait_us:
-            return Deliveries(deliveries=deliveries)
+            return Deliveries(deliveries)
         self._waiters_made += 1
         waiter = Waiter(self._waiters_made, queue, request.limit, visibility_us, nth=nth, attempt_id=attempt_id)
         queue.waiters[waiter.number] = self._waiters[waiter.number] = waiter
@@ -260,13 +267,13 @@ class Engine:
         return Parked(waiter=waiter.number)
 
     def _delete(self, now_us: int, request: Delete) -> Done:
-        return delete(self._queue(request.queue), now_us, request)
+        return delete(self._queues[request.queue], now_us, request)
 
     def _change_visibility(self, now_us: int, request: ChangeVisibility) -> Done:
-        return change_visibility(self._queue(request.queue), now_us, request)
+        return change_visibility(self._queues[request.queue], now_us, request)
 
     def _batch(self, now_us: int, request: Batch) -> Outcomes:
-        queue = self._queue(request.queue)
+        queue = self._queues[request.queue]
         if queue.settings.fifo:
             _check_ordered_batch(queue, request)
         outcomes: list[Sent | Done | SqsError] = []
@@ -311,12 +318,6 @@ class Engine:
 
     # --- queues -----------------------------------------------------------------------------------------------------
 
-    def _queue(self, address: QueueAddress) -> Queue:
-        queue = self._queues.get(address)
-        if queue is None:
-            raise no_such_queue()
-        return queue
-
     def _create_queue(self, now_us: int, request: CreateQueue) -> Done:
         self._directory.create(now_us, request)
         return _DONE
@@ -326,7 +327,7 @@ class Engine:
         return _DONE
 
     def _tag_queue(self, now_us: int, request: TagQueue) -> Done:  # noqa: ARG002 - all actions are called alike
-        queue = self._queue(request.queue)
+        queue = self._queues[request.queue]
         tags = queue.tags
         tags.update(request.add)
         for key in request.remove:
@@ -340,7 +341,7 @@ class Engine:
         return _DONE
 
     def _purge_queue(self, now_us: int, request: PurgeQueue) -> Done:
-        queue = self._queue(request.queue)
+        queue = self._queues[request.queue]
         if queue.purged_us is not None and now_us < queue.purged_us + self._limits.purge_interval_us:
             name = request.queue.name
             raise SqsError(
@@ -350,7 +351,7 @@ class Engine:
         return _DONE
 
     def _find_queue(self, now_us: int, request: FindQueue) -> Done:  # noqa: ARG002 - all actions are called alike
-        self._queue(request.queue)
+        self._queues[request.queue]
         return _DONE
 
     def _list_queues(self, now_us: int, request: ListQueues) -> QueueNames:  # noqa: ARG002 - all actions are called alike
@@ -360,7 +361,7 @@ class Engine:
         return self._directory.sources(request)
 
     def _get_queue(self, now_us: int, request: GetQueue) -> QueueView:
-        queue = self._queue(request.queue)
+        queue = self._queues[request.queue]
         return show_approximately(queue, now_us) if request.approximate else queue.view()
 
     # --- message move tasks -----------------------------------------------------------------------------------------
