@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from busframe.simulation.narrating import relevant, shortened
+from busframe.simulation.narrating import STORED, relevant, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,9 @@ _TIME_WIDTH: Final = 11
 _LANE_WIDTH_MIN: Final = 16
 _LANE_WIDTH_MAX: Final = 26
 _MARK_WIDTH: Final = 24
+
+_SPEAK: Final = frozenset({"called", "note", "failure", "late", "entry_failed"})
+"""Kinds whose text says it all."""
 
 ENDS: Final = frozenset({"deleted", "acknowledged", "moved", "expired", "purged"})
 HIDES: Final = frozenset({"received", "delivered", "delivered_again"})
@@ -77,7 +80,7 @@ def _row(
 ) -> str:
     entry = line.entry
     place = (entry.queue, entry.message)
-    cells = ["|" if node != entry.node else _at_node(line) for node in nodes]
+    cells = ["|" if node != entry.node else at_node(line) for node in nodes]
     cells += [":" if message in hidden else "|" for message in messages]
     if entry.message and place in messages:
         if entry.kind in HIDES:
@@ -90,13 +93,14 @@ def _row(
     return f"{text}  << {', '.join(line.marks)}" if line.marks else text
 
 
-def _at_node(line: Line) -> str:
+def at_node(line: Line) -> str:
+    """What the node does, or what happens to it."""
     entry = line.entry
+    if entry.kind in STORED:
+        return f"{entry.text} ({entry.key!r})"  # where there is little room, what was found says more
     if entry.key is not None:
         return f"{entry.kind} {entry.key!r}"
-    if entry.kind in {"called", "note", "failure"} and entry.text:
-        return entry.text
-    return entry.kind
+    return entry.text if entry.kind in _SPEAK and entry.text else entry.kind
 
 
 def at_message(line: Line) -> str:

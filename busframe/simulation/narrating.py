@@ -19,7 +19,7 @@ _BODY_LENGTH: Final = 60
 
 # What the broker did and what a node heard of it, in the same instant, are one thing to a reader.
 _HEARD: Final = {"received": "delivered", "acknowledged": "deleted", "released": "visibility_changed"}
-_STORED: Final = frozenset({"read", "wrote"})
+STORED: Final = frozenset({"read", "wrote"})
 _QUIET: Final = frozenset({"queue_created"})
 
 
@@ -124,7 +124,7 @@ def relevant(
     if messages is None:
         return lines
     texts = {place: bodies[place] for place in messages if place in bodies}
-    keys = {line.entry.key for line in lines if line.entry.kind in _STORED}
+    keys = {line.entry.key for line in lines if line.entry.kind in STORED}
     stored = {one for one in keys if _naming(texts, one) or _naming({("", 0): repr(one)}, key)}
     return [
         line
@@ -133,7 +133,7 @@ def relevant(
         or (line.entry.queue, line.entry.message) in messages
         or (line.entry.key == key and key is not None)
         or (line.entry.level == "app" and not line.entry.message and line.entry.key is None)
-        or (line.entry.kind in _STORED and line.entry.key in stored)
+        or (line.entry.kind in STORED and line.entry.key in stored)
     ]
 
 

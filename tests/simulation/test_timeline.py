@@ -98,3 +98,13 @@ def test_a_long_record_is_drawn_in_part(path: Path) -> None:
     many = [Entry(number, "app", "note", "test", text=f"line {number}") for number in range(2_500)]
     page = html_page(replace(saved, entries=many, marked=frozenset()))
     assert "500 later lines are not drawn" in page
+
+
+def test_a_lane_says_what_a_node_found_in_a_store_and_what_was_late() -> None:
+    entries = [
+        Entry(0, "app", "read", "w", "done", key="o1", text="found nothing"),
+        Entry(1, "app", "wrote", "w", "done", key="o1", text="now 7"),
+        Entry(2, "client", "late", "w", "done", text="commit: its answer, 1 s"),
+    ]
+    said = [" ".join(row.split()[1:]) for row in in_lanes(narrate(entries, {}, {}))[1:]]
+    assert said == ["found nothing ('o1')", "now 7 ('o1')", "commit: its answer, 1 s"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from busframe.simulation.lanes import ENDS, HIDES, SHOWS, Lanes, at_message
+from busframe.simulation.lanes import ENDS, HIDES, SHOWS, Lanes, at_message, at_node
 from busframe.simulation.narrating import details
 
 if TYPE_CHECKING:
@@ -190,20 +190,13 @@ def _event(drawing: _Drawing, line: Line, y: float) -> Iterator[str]:
     if entry.node:
         x = drawing.node_x(entry.node)
         yield f'<circle class="dot {entry.kind}" cx="{x}" cy="{y:g}" r="5"/>'
-        yield f'<text class="label" x="{x + 12}" y="{y + 4:g}">{escape(_cut(_at_node(line)))}</text>'
+        yield f'<text class="label" x="{x + 12}" y="{y + 4:g}">{escape(_cut(at_node(line)))}</text>'
     if entry.message:
         x = drawing.message_x(place)
         yield f'<circle class="dot message {entry.kind}" cx="{x}" cy="{y:g}" r="4.5"/>'
         yield f'<text class="label" x="{x + 14}" y="{y + 4:g}">{escape(_cut(at_message(line)))}</text>'
     elif not entry.node:
         yield f'<text class="label" x="{_TIME + 8}" y="{y + 4:g}">{escape(entry.kind)} {escape(entry.queue)}</text>'
-
-
-def _at_node(line: Line) -> str:
-    entry = line.entry
-    if entry.key is not None:
-        return f"{entry.kind} {entry.key!r}"
-    return entry.text if entry.kind in {"called", "note", "failure"} and entry.text else entry.kind
 
 
 def _is(line: Line, node: str, kind: str) -> bool:
