@@ -117,42 +117,32 @@ def _run_on_trio(program: Callable[[], Awaitable[R]], conditions: Conditions, tr
 
 @contextmanager
 def many_runs() -> Generator[None, None, None]:
-    """Make collecting garbage cheap: what is there now is not looked at again before the end, and runs collect theirs.
+    """Make collecting before each run cheap: what is there now is not looked at again before the end.
 
     A program that has been running for a while has millions of objects, a run makes a few thousand.
     """
     if gc.get_freeze_count():
         yield  # Somebody else's business, who will want to thaw it himself.
         return
-    was_on = gc.isenabled()
     gc.collect()
     gc.freeze()
-    gc.disable()
     try:
         yield
     finally:
         gc.unfreeze()
-        if was_on:
-            gc.enable()
 
 
-YOUNG_MAX: Final = 2_000
-"""Objects that may lie about when a run begins: those of a few small runs. Many more fall out of the cache."""
-
-RUNS_PER_COLLECTION: Final = 200
-"""Collecting everything empties the lists of memory kept for reuse, too, and the next runs are slower."""
+RUNS_PER_COLLECTION: Final = 20
 _runs = 0
 
 
 @contextmanager
 def _without_garbage_collection() -> Generator[None, None, None]:
-    """Collect nothing during a run, and before it only what has gathered: it does not see what others left."""
+    """Collect nothing during a run, and before it only now and then: it does not see what others left."""
     global _runs  # noqa: PLW0603 - garbage is the process's
     was_on = gc.isenabled()
     if _runs % RUNS_PER_COLLECTION == 0:
         gc.collect()
-    elif gc.get_count()[0] > YOUNG_MAX:
-        gc.collect(0)
     _runs += 1
     gc.disable()
     try:
