@@ -140,12 +140,15 @@ def _lines(failure: Failure) -> Iterator[str]:
         yield f"busframe: {violation.check}: {failure.name} ({tried})"
         yield from _indented(violation.text, 2)
         return
+    # An error is named by its class, and is nothing that could be broken.
+    what = f"{violation.check} in" if violation.check[:1].isupper() else f"{violation.check} broken in"
+    what = what.replace(" in a node in", " in a node of")
     if failure.is_calm:
         where = f"in a calm world ({failure.backend}): no adversary is needed"
-        yield f"busframe: {violation.check} broken in {failure.name}, {where}"
+        yield f"busframe: {what} {failure.name}, {where}"
     else:
         yield (
-            f"busframe: {violation.check} broken in {failure.name} at seed {failure.found.seed} "
+            f"busframe: {what} {failure.name} at seed {failure.found.seed} "
             f"({failure.passed} seeds passed; profile {failure.profile}, {failure.backend})"
         )
     yield from _indented(violation.text, 2)
@@ -190,7 +193,8 @@ def _story(failure: Failure) -> Iterator[str]:
     what = everything if messages is None else ", ".join(f"{queue}#{nth}" for queue, nth in sorted(messages)[:4])
     if messages is not None and len(messages) > 4:  # noqa: PLR2004 - as many as are named
         what += ", ..."
-    yield f"  what happened to {what} (virtual seconds):"
+    if chosen:
+        yield f"  what happened to {what} (virtual seconds):"
     for line in written(shortened(chosen), run.bodies):
         yield f"    {line}"
     yield from _difference(failure)

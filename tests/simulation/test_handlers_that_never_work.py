@@ -108,7 +108,7 @@ def test_an_escape_fails_the_run_by_name_and_place_whatever_becomes_of_its_error
     backend: Backend, work: Callable[[Sim, Pay], object], named: str
 ) -> None:
     lines = report_of(scenario_of(work), backend).splitlines()
-    assert lines[0].startswith("busframe: SimulationEscapeError broken in scenario, in a calm world")
+    assert lines[0].startswith("busframe: SimulationEscapeError in scenario, in a calm world")
     assert f"{named} is not simulated: " in lines[1]
     assert f"; asked for in {work.__name__} (" in lines[1]
     assert lines[2].startswith("  what happened to "), "nothing else is blamed"
@@ -119,7 +119,7 @@ def test_an_escape_on_a_path_that_only_the_adversary_takes_is_found_there() -> N
         if sim.buggify("the bank is slow"):
             time.sleep(1)  # noqa: ASYNC251, TID251 - that is what is to be found
 
-    with pytest.raises(SimulationFailedError, match=r"SimulationEscapeError broken in scenario at seed"):
+    with pytest.raises(SimulationFailedError, match=r"SimulationEscapeError in scenario at seed"):
         simulate(scenario, seeds=50)
 
 

@@ -51,7 +51,7 @@ def test_scopes_left_in_the_wrong_order_are_told_by_node_and_with_what_to_do() -
     with pytest.raises(SimulationFailedError) as caught:
         simulate(scenario, seeds=2)
     report = str(caught.value)
-    assert report.startswith("busframe: RuntimeError in a node broken in scenario, in a calm world")
+    assert report.startswith("busframe: RuntimeError in a node of scenario, in a calm world")
     assert "loader raised RuntimeError(" in report
     assert "in the opposite order" in report
 
