@@ -104,7 +104,7 @@ class _Exchange:
         self._before: list[tuple[Any, str, object]] = []
 
     def __call__(self, owner: Any, name: str, replacement: object) -> None:
-        self._before.append((owner, name, vars(owner).get(name, _INHERITED)))
+        self._before.append((owner, name, owner.__dict__.get(name, _INHERITED)))
         setattr(owner, name, replacement)
 
     def undo(self) -> None:

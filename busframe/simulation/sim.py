@@ -387,7 +387,7 @@ class Sim:
             return False
         if until is not None and not await _is_true(until):
             return False
-        received_from = world.received_from | (set() if self._calm is None else self._calm.received_from)
+        received_from = world.received_from | (set[str]() if self._calm is None else self._calm.received_from)
         worked_on = [queue for queue in self._dead_queues() if queue in received_from]
         dead = world.left(worked_on)
         if dead != self._dead_seen:
