@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
+
+import msgspec
 
 from busframe_emulator.delivery.history import VERSION
 
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 Operation = Literal["send", "receive", "delete", "visibility", "purge", "move"]
 Outcome = Literal["ok", "fail", "unknown", "missing", "both"]
 
-_OPERATIONS: Final = frozenset({"send", "receive", "delete", "visibility", "purge", "move"})
-_OUTCOMES: Final = frozenset({"ok", "fail", "unknown", "missing", "both"})
+T = TypeVar("T")
+
 FOREVER_US: Final = 1 << 62
 
 
@@ -43,6 +45,12 @@ class QueueFacts:
     retention_s: float | None = None
     max_receives: int | None = None
     deduplicates_by_group: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    queue: str
+    settings: QueueFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +116,11 @@ class ClientHistory:
     calls: list[Call] = field(default_factory=list["Call"])
 
 
+_MEMBERS: Final[Mapping[type[Any], Mapping[str, None]]] = {
+    kind: dict.fromkeys(one.name for one in fields(kind)) for kind in (QueueFacts, _Known, Seen, Call)
+}
+
+
 def write_client_history(history: ClientHistory) -> Iterator[str]:
     """Give the lines, without line ends."""
     yield json.dumps({"busframe_history": VERSION, "level": "client"})
@@ -130,28 +143,38 @@ def read_client_history(lines: Iterable[tuple[int, Mapping[str, Any]]]) -> Clien
     for number, line in lines:
         try:
             if "settings" in line:
-                history.queues[line["queue"]] = QueueFacts(**line["settings"])
+                known = _read(_Known, line)
+                _require_members(QueueFacts, line["settings"])
+                history.queues[known.queue] = known.settings
             else:
                 history.calls.append(_call(line))
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"line {number}: {error} in {line!r}") from None
     return history
 
 
 def _call(line: Mapping[str, Any]) -> Call:
-    messages = tuple(Seen(**message) for message in line.get("messages", ()))
-    members: dict[str, Any] = {**line, "messages": messages}
-    call = Call(**members)
-    if call.op not in _OPERATIONS:
-        raise ValueError(f"op {call.op!r}: there are {', '.join(sorted(_OPERATIONS))}")
-    if call.outcome not in _OUTCOMES:
-        raise ValueError(f"outcome {call.outcome!r}: there are {', '.join(sorted(_OUTCOMES))}")
-    for name, value in (("began", call.began), ("ended", call.ended)):
-        if type(value) is not int and not (name == "ended" and value is None):
-            raise ValueError(f"{name} {value!r} is not a whole number of microseconds")
+    for name, values in (("op", get_args(Operation)), ("outcome", get_args(Outcome))):
+        if name in line and line[name] not in values:
+            raise ValueError(f"{name} {line[name]!r}: there are {', '.join(sorted(values))}")
+    call = _read(Call, line)
+    for message in line.get("messages", ()):
+        _require_members(Seen, message)
     if call.ended_us < call.began:
         raise ValueError(f"ended {call.ended} is before began {call.began}")
     return call
+
+
+def _read(kind: type[T], members: Mapping[str, Any]) -> T:
+    read = msgspec.convert(members, kind)
+    _require_members(kind, members)
+    return read
+
+
+def _require_members(kind: type[Any], members: Mapping[str, Any]) -> None:
+    """Refuse a member that there is none of: it may be another's misspelt."""
+    if unknown := members.keys() - _MEMBERS[kind]:
+        raise ValueError(f"{', '.join(sorted(unknown))}: no such member; there are {', '.join(_MEMBERS[kind])}")
 
 
 def _spare(kind: Call | Seen | QueueFacts) -> dict[str, Any]:
