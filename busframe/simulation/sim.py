@@ -80,6 +80,7 @@ class Sim:
         self._states: dict[str, object] = {}
         self._unrest = ""
         self._waiting: list[str] = []
+        self._put_back: dict[str, int] = {}
         self._dead_seen: dict[QueueName, int] = {}
         self._dead_since_us = 0
         self._dead_expected: set[Hashable] | None = None
@@ -271,7 +272,8 @@ class Sim:
         sent. Then the world is calm, all nodes are up, and all queues but dead-letter queues should become empty, no
         call of a node be under way, and programs be at their end that come to one in a calm world. A dead-letter queue
         that a node receives from, here or in a calm world, is waited for, too, as long as that gets anywhere. After
-        `within_s` more seconds that is given up, and `nothing_left` says what is left. Then all nodes are stopped.
+        `within_s` more seconds that is given up, and `nothing_left` says what is left. Then all nodes are stopped; what
+        they give back as they stop is not counted as left.
 
         Args:
             hostile_s: virtual seconds, 0 or more.
@@ -291,10 +293,13 @@ class Sim:
             self._waiting = where_programs_wait()
         if until is not None and not await _is_true(until):
             self._unrest = f"quiesce(until={until.__qualname__}) was not true after {within_s:g} s of calm"
+        left = self._left()
         for node in self._world.nodes:
             node.retire()
         for node in self._world.nodes:
             await node.ended.wait()
+        # A copy of what was handled elsewhere, waiting in a node's hands until that is sure, comes back when it stops.
+        self._put_back = {queue: max(count - left.get(queue, 0), 0) for queue, count in self._left().items()}
 
     # --- for the runner ---------------------------------------------------------------------------------------------
 
@@ -314,7 +319,7 @@ class Sim:
         """What the run has come to."""
         outcome = Outcome.of(self._world.record.entries)
         outcome.states = dict(self._states)
-        outcome.left = self._left()
+        outcome.left = {queue: max(count - self._put_back.get(queue, 0), 0) for queue, count in self._left().items()}
         outcome.unrest, outcome.waiting, outcome.finished = self._unrest, self._waiting, self._finished()
         outcome.received_from = self._world.received_from
         backend = self._world.backend

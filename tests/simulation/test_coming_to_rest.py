@@ -236,3 +236,28 @@ def test_what_a_handler_raised_is_in_the_timeline() -> None:
         "print_invoice raised ValueError",
         "print_invoice raised Later",
     ]
+
+
+def test_what_a_program_gives_back_as_it_is_stopped_is_not_left_undone(backend: Backend) -> None:
+    async def scenario(sim: Sim) -> None:
+        await sim.queue("orders")
+
+        async def give_back(me: Incarnation) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await me.backend.send(ORDERS, [Outgoing(body="a copy")])
+
+        sim.node("worker", give_back)
+        await sim.quiesce()
+        assert (await sim.backend.stats(ORDERS)).visible == 1
+
+    async def and_more(sim: Sim) -> None:
+        await scenario(sim)
+        await sim.backend.send(ORDERS, [Outgoing(body="more")])
+
+    assert not replay(scenario, Script([]), backend=backend).violations
+    assert [one.text for one in replay(and_more, Script([]), backend=backend).violations] == [
+        "1 messages are left in orders"
+    ]
