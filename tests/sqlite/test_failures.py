@@ -216,6 +216,7 @@ async def test_a_receive_cancelled_during_its_transaction_gives_back_what_it_too
         with receiver:
             await backend.receive(WORK, limit=1, wait_s=3_600, lease_s=600)
 
+    await anyio.wait_all_tasks_blocked()  # what carries out transactions looks for the next one a little longer
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(receive)
         tasks.start_soon(committer.run, hold)  # the same transaction
