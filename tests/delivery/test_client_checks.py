@@ -225,8 +225,8 @@ def test_a_dead_letter_is_not_invented() -> None:
 
 def test_a_history_of_another_form_is_refused() -> None:
     header = '{"busframe_history": 1, "level": "client"}'
-    sent = {"op": "send", "queue": "orders", "began": 1}
-    for line, told in (
+    sent: dict[str, Any] = {"op": "send", "queue": "orders", "began": 1}
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({**sent, "op": "sned"}, "op 'sned': there are delete, move"),
         ({**sent, "when": 2}, "when: no such member; there are op, queue"),
         ({"queue": "orders", "began": 1}, "missing required field `op`"),
@@ -236,7 +236,8 @@ def test_a_history_of_another_form_is_refused() -> None:
         ({**sent, "messages": [{"id": "m1", "receipt": "r", "cuont": 1}]}, "cuont: no such member; there are id"),
         ({"settings": {}}, "missing required field `queue`"),
         ({"queue": "orders", "settings": {"visibility": 30}}, "visibility: no such member; there are fifo"),
-    ):
+    ]
+    for line, told in wrong:
         with pytest.raises(ValueError, match=re.escape(told)) as refused:
             check_history([header, json.dumps(line)])
         assert str(refused.value).startswith("line 2: ")
