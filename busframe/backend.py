@@ -209,6 +209,11 @@ class QueueStats:
     oldest_age_s: float | None
     arrived: int | None = None
 
+    @property
+    def total(self) -> int:
+        """All its messages, whatever their state."""
+        return self.visible + self.in_flight + self.delayed
+
 
 class Backend(Protocol):
     """A broker. See the head of this file for what holds of every method."""

@@ -59,8 +59,8 @@ def rates_between(earlier: Seen | None, later: Seen) -> Rates | None:
     if earlier is None or earlier.stats is None or later.stats is None or later.at_s <= earlier.at_s:
         return None
     before, after, over_s = earlier.stats, later.stats, later.at_s - earlier.at_s
-    left = total(after)
-    change = left - total(before)
+    left = after.total
+    change = left - before.total
     came: int | None = None
     # A count that has fallen is another's: the queue was removed and made again.
     if before.arrived is not None and after.arrived is not None and after.arrived >= before.arrived:
@@ -72,11 +72,6 @@ def rates_between(earlier: Seen | None, later: Seen) -> Rates | None:
         change_per_s=change / over_s,
         empty_in_s=left / -change * over_s if left and change < 0 else None,
     )
-
-
-def total(of: QueueStats) -> int:
-    """All messages of a queue."""
-    return of.visible + of.in_flight + of.delayed
 
 
 def as_json(seen: Mapping[QueueName, Seen], rates: Mapping[QueueName, Rates | None] | None) -> dict[str, Any]:
@@ -113,7 +108,7 @@ def _numbers(of: QueueStats | None) -> tuple[object, ...]:
 
 def _letters(seen: Mapping[QueueName, Seen], name: QueueName) -> int | None:
     dead = seen.get(dead_queue(name)) if source_of_dead(name) is None else None
-    return None if dead is None or dead.stats is None else total(dead.stats)
+    return None if dead is None or dead.stats is None else dead.stats.total
 
 
 def _speeds(rates: Rates | None, *, exact: bool) -> tuple[object, ...]:

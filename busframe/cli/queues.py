@@ -271,7 +271,7 @@ def _show(looks: Sequence[_Look], arguments: Namespace, *, exact: bool) -> None:
 async def _purge(arguments: Namespace) -> int:
     async with connected(arguments, Bus("busframe-cli")) as live:
         channel = live.queue(await queue_of(live, arguments.queue))
-        there = queue_views.total(await channel.stats())
+        there = (await channel.stats()).total
         if not arguments.yes:
             raise ConfigurationError(
                 f"this removes the {there} messages of {channel.name} for good; add --yes to do it"

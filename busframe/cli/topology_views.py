@@ -54,7 +54,7 @@ def _depths(graph: Graph, queue: QueueName) -> tuple[object, ...]:
         return ()
     stats = graph.queues.get(queue)
     dead = graph.queues.get(dead_queue(queue))
-    letters = None if dead is None else dead.visible + dead.in_flight + dead.delayed
+    letters = None if dead is None else dead.total
     if stats is None:
         return ("missing", None, None, None, letters)
     return (stats.visible, stats.in_flight, stats.delayed, age(stats.oldest_age_s), letters)
@@ -81,7 +81,7 @@ def as_dot(graph: Graph) -> str:
     lines += [f'  "{name}" [shape=box];' for name in sorted(topics | graph.commands.keys())]
     for queue in sorted({row.queue for row in graph.subscriptions} | set(graph.commands.values())):
         stats = graph.queues.get(queue)
-        depth = "" if stats is None else f"\\n{stats.visible + stats.in_flight + stats.delayed}"
+        depth = "" if stats is None else f"\\n{stats.total}"
         lines += [f'  "queue {queue}" [label="{queue}{depth}", shape=cds];']
     for row in graph.subscriptions:
         style = "" if row.state == "active" else ", style=dashed"

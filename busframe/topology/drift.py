@@ -187,8 +187,7 @@ async def _find_orphans(backend: Backend, prefix: str, known: set[QueueName]) ->
     for queue in await backend.list_queues(prefix):
         if queue in known:
             continue
-        stats = await backend.stats(queue)
-        count = stats.visible + stats.in_flight + stats.delayed
+        count = (await backend.stats(queue)).total
         detail = f"neither the program nor the list knows it; it holds {count} messages"
         if _is_dead_queue(queue) and count:
             detail = f"{count} dead letters of a queue that is gone: look at them, then remove them"
