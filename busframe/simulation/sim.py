@@ -84,7 +84,6 @@ class Sim:
         self._dead_seen: dict[QueueName, int] = {}
         self._dead_since_us = 0
         self._dead_expected: set[Hashable] | None = None
-        self._keys_of: Callable[[str], Collection[Hashable]] = keys_in_body
         self.reads_keys: Callable[[str], Collection[Hashable]] | None = None
         self._self = Incarnation(world, "test", 1, is_scenario=True)
         self._inbox = SharedInbox(world)
@@ -250,7 +249,7 @@ class Sim:
         Without it, what a body names is taken to be a key: the body itself, or, where that is a JSON object, each value
         in it.
         """
-        self._keys_of = self.reads_keys = lambda body: (key_in_body(body),)
+        self.reads_keys = lambda body: (key_in_body(body),)
 
     def expect_dead_letters(self, *keys: Hashable) -> None:
         """Say that messages may end in dead-letter queues in a calm world, too: those with these keys, or any.
@@ -382,6 +381,9 @@ class Sim:
             for node in self._world.nodes
             for error in node.failures
         ]
+
+    def _keys_of(self, body: str) -> Collection[Hashable]:
+        return (self.reads_keys or keys_in_body)(body)
 
     async def _rests(self, until: Callable[[], object] | None) -> bool:
         """Whether nothing is left to do."""
