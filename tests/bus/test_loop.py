@@ -464,53 +464,29 @@ def test_extensions_that_never_come_back_lose_the_lease_in_time(play: Callable[.
     assert stopped_s[0] <= 31
 
 
-def test_settlements_that_fail_one_by_one_are_repeated_one_by_one(play: Callable[..., None]) -> None:
-    bus = Bus("shop")
-    again: list[int] = []
+def _settle_ten(
+    play: Callable[..., None],
+    first: Callable[[Sequence[Settlement]], tuple[list[SettleOutcome], Sequence[Settlement]]],
+) -> list[int]:
+    """Have ten messages handled, and all settled in the end.
 
-    @bus.subscribe(OrderPlaced, group="billing", concurrency=10)
-    async def bill(_: OrderPlaced) -> None: ...
+    Args:
+        play: the fixture.
+        first: what the first settlement is answered, and which of its entries are settled, for the rest of the answer.
 
-    async def story() -> None:
-        async with connected(bus) as (live, backend):
-            async with anyio.create_task_group() as tasks:
-                for n in range(10):
-                    tasks.start_soon(live.publish, OrderPlaced(str(n), customer=str(n)))
-            settle = backend.settle
-
-            async def fail_some(queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
-                again.append(len(batch))
-                if len(again) > 1:
-                    return await settle(queue, batch)
-                outcomes = await settle(queue, batch[2:])
-                return [*throttled, *outcomes]
-
-            def fail_some_now(queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
-                assert isinstance(backend.inner, Immediate)
-                again.append(len(batch))
-                if len(again) > 1:
-                    return backend.inner.settle_now(queue, batch)
-                return [*throttled, *backend.inner.settle_now(queue, batch[2:])]
-
-            throttled = [Failed(error=ThrottledError("slow down"))] * 2
-            backend.settle = fail_some  # type: ignore[method-assign]
-            if isinstance(backend, FaultyAtOnce):
-                backend.settle_now = fail_some_now  # type: ignore[method-assign]
-            async with live.running():
-                await until(lambda: live.counts[BILLING].handled == 10)
-            assert (await backend.stats(BILLING)).in_flight == 0
-
-    play(story)
-    assert sum(again) == 12
-
-
-def test_a_settlement_that_the_answer_leaves_out_is_not_taken_for_done(play: Callable[..., None]) -> None:
+    Returns:
+        How many entries each settlement had.
+    """
     bus = Bus("shop")
     asked: list[int] = []
 
     @bus.subscribe(OrderPlaced, group="billing", concurrency=10)
     async def bill(_: OrderPlaced) -> None: ...
 
+    def answered(batch: Sequence[Settlement]) -> tuple[list[SettleOutcome], Sequence[Settlement]]:
+        asked.append(len(batch))
+        return first(batch) if len(asked) == 1 else ([], batch)
+
     async def story() -> None:
         async with connected(bus) as (live, backend):
             async with anyio.create_task_group() as tasks:
@@ -518,21 +494,31 @@ def test_a_settlement_that_the_answer_leaves_out_is_not_taken_for_done(play: Cal
                     tasks.start_soon(live.publish, OrderPlaced(str(n), customer=str(n)))
             settle = backend.settle
 
-            async def answer_short(queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
-                asked.append(len(batch))
-                return (await settle(queue, batch)) if len(asked) > 1 else []
+            async def settle_otherwise(queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+                outcomes, rest = answered(batch)
+                return [*outcomes, *(await settle(queue, rest) if rest else ())]
 
-            def answer_short_now(queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
+            def settle_otherwise_now(queue: QueueName, batch: Sequence[Settlement]) -> Sequence[SettleOutcome]:
                 assert isinstance(backend.inner, Immediate)
-                asked.append(len(batch))
-                return backend.inner.settle_now(queue, batch) if len(asked) > 1 else []
+                outcomes, rest = answered(batch)
+                return [*outcomes, *(backend.inner.settle_now(queue, rest) if rest else ())]
 
-            backend.settle = answer_short  # type: ignore[method-assign]
+            backend.settle = settle_otherwise  # type: ignore[method-assign]
             if isinstance(backend, FaultyAtOnce):
-                backend.settle_now = answer_short_now  # type: ignore[method-assign]
+                backend.settle_now = settle_otherwise_now  # type: ignore[method-assign]
             async with live.running():
                 await until(lambda: live.counts[BILLING].handled == 10)
             assert (await backend.stats(BILLING)).in_flight == 0
 
     play(story)
+    return asked
+
+
+def test_settlements_that_fail_one_by_one_are_repeated_one_by_one(play: Callable[..., None]) -> None:
+    throttled: list[SettleOutcome] = [Failed(error=ThrottledError("slow down"))] * 2
+    assert sum(_settle_ten(play, lambda batch: (throttled, batch[2:]))) == 12
+
+
+def test_a_settlement_that_the_answer_leaves_out_is_not_taken_for_done(play: Callable[..., None]) -> None:
+    asked = _settle_ten(play, lambda _: ([], []))
     assert sum(asked) == 10 + asked[0]
