@@ -178,6 +178,7 @@ def _deliver_again(queue: Queue, message: Message, now_us: int, visibility_us: i
 def _delivery(queue: Queue, message: Message, delivery: int) -> Delivery:
     ids, ordinal, rare, content = queue.ids, message.ordinal, message.rare, message.content
     body, attributes = (content, None) if isinstance(content, str) else content
+    # Most have nothing rare. Not asking `NOTHING_RARE` seven times is three hundredths of a message's whole way.
     if rare is None:
         return Delivery(
             ids.message_id(ordinal),
